@@ -1,0 +1,457 @@
+//! The decoder: takes lines, keeps what is open between them, and hands on what they hold.
+
+use super::document::Document;
+use super::envelope::{self, End, Opened};
+use super::head::{Head, Mark};
+use super::json::{self, Parsed};
+use super::lane::{self, Lane, LaneKey, OpenRecord, Piece};
+use super::openness::{Open, Openness};
+use super::shape::{self, Body};
+use super::{Cut, Frame, Item, Output, Reading, Record, ansi, convex, matters, readable};
+use crate::event::{Layer, MAX_LAYERS};
+use std::borrow::Cow;
+
+/// Decodes one input's lines. What is open between two lines is its state; a decoder without any is idle, and then
+/// lines that cannot matter need not be shown to it.
+#[derive(Clone, Default)]
+pub struct Decoder {
+    lanes: Vec<(LaneKey, Lane)>,
+    /// Items that wait for a record that began before them.
+    waiting: Vec<Item>,
+    document: Document,
+    /// Whether records that cannot matter are decoded too.
+    everything: bool,
+    /// Lines fed so far.
+    fed: u64,
+    /// The lane that the last line with a prefix of text went to.
+    last_prefixed: Option<LaneKey>,
+    /// Whether a line that may belong to a record above it is to be given back, and whether one was.
+    asks: bool,
+    asked: bool,
+}
+
+impl Decoder {
+    /// A decoder for the beginning of an input.
+    pub fn at_start() -> Self {
+        Self { document: Document::at_start(), ..Self::default() }
+    }
+
+    /// Decodes records that cannot matter too, so that each line can be explained.
+    #[must_use]
+    pub fn of_everything(mut self) -> Self {
+        self.everything = true;
+        self
+    }
+
+    /// Whether nothing is open: no record, no piece of a line, no document that may yet begin or go on.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+            && self.document.is_done()
+            && !self.everything
+            && self.lanes.iter().all(|(_, lane)| lane.is_idle())
+    }
+
+    /// Takes the next line, without its newline.
+    pub fn feed(&mut self, line: &[u8], offset: u64, sink: &mut impl FnMut(Item)) {
+        self.take(line, offset);
+        self.release(sink);
+    }
+
+    /// Takes the next line of an idle decoder, unless it may belong to a record above it that was passed over: then
+    /// false, and the caller shows the lines above before it feeds this one.
+    pub(crate) fn feed_or_ask(&mut self, line: &[u8], offset: u64, sink: &mut impl FnMut(Item)) -> bool {
+        self.asks = true;
+        self.asked = false;
+        self.take(line, offset);
+        self.asks = false;
+        if self.asked {
+            self.fed -= 1;
+            return false;
+        }
+        self.release(sink);
+        true
+    }
+
+    /// Takes a line that stands above the first one that matters, only to know what it leaves open.
+    pub(crate) fn feed_context(&mut self, line: &[u8], offset: u64) {
+        self.take(line, offset);
+        self.waiting.clear();
+    }
+
+    /// Closes the records that are open, after a while without lines; pieces of lines still wait for their rest.
+    pub fn close_records(&mut self, sink: &mut impl FnMut(Item)) {
+        for at in 0..self.lanes.len() {
+            self.close(at, true);
+        }
+        self.release(sink);
+    }
+
+    /// Closes all that is open, at the end of an input.
+    pub fn finish(&mut self, sink: &mut impl FnMut(Item)) {
+        let mut output = Output::default();
+        self.document.finish(&mut output);
+        self.waiting.append(&mut output.items);
+        while let Some(at) = self.lanes.iter().position(|(_, lane)| lane.piece.is_some()) {
+            self.end_piece(at, true);
+        }
+        self.close_records(sink);
+    }
+
+    fn take(&mut self, line: &[u8], offset: u64) {
+        self.fed += 1;
+        self.expire();
+        if self.document.is_done() {
+            return self.line(line, offset);
+        }
+        let mut output = Output::default();
+        let text_after_all = self.document.push(line, offset, &mut output);
+        self.waiting.append(&mut output.items);
+        for (line, offset) in text_after_all {
+            self.line(&line, offset);
+        }
+    }
+
+    fn line(&mut self, line: &[u8], offset: u64) {
+        self.unwrap(&readable(line), Frame::outermost(offset));
+    }
+
+    /// Passes on what no earlier record holds back, in the order of the records' first lines.
+    fn release(&mut self, sink: &mut impl FnMut(Item)) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let oldest = self.lanes.iter().filter_map(|(_, lane)| lane.first_offset()).min();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.sort_by_key(Item::offset);
+        let free = oldest.map_or(waiting.len(), |oldest| waiting.partition_point(|item| item.offset() < oldest));
+        waiting.drain(..free).for_each(sink);
+        self.waiting = waiting;
+    }
+
+    /// Takes one layer off and goes on inside it.
+    fn unwrap(&mut self, text: &str, frame: Frame<'_>) {
+        let text = ansi::strip(text);
+        if frame.layers.is_full() {
+            return;
+        }
+        if let Some(opened) = envelope::open_text(&text) {
+            self.enveloped(opened, &frame, true);
+        } else if shape::looks_like_json(&text) {
+            self.json(&text, &frame);
+        } else {
+            self.text(&text, &frame);
+        }
+    }
+
+    /// Joins the pieces of a line, then goes on with it.
+    fn enveloped(&mut self, opened: Opened<'_>, outer: &Frame<'_>, prefix: bool) {
+        let frame = Frame {
+            layers: outer.layers.and(opened.layer),
+            time: opened.time.or(outer.time),
+            owner: join_names(&outer.owner, opened.owner),
+            stream: join_names(&outer.stream, opened.stream),
+            offset: outer.offset,
+            cut: outer.cut,
+        };
+        let key = frame.key();
+        if prefix {
+            self.last_prefixed = Some(key.clone());
+        }
+        let payload = opened.payload.as_ref();
+        if let Some(at) = self.lane_at(&key).filter(|at| self.lanes[*at].1.piece.is_some()) {
+            if opened.end == End::More || !self.lanes[at].1.is_whole_before(payload) {
+                return self.add_piece(at, payload, opened.end);
+            }
+            self.end_piece(at, false);
+        }
+        let unfinished = match opened.end {
+            End::Line => false,
+            End::More => true,
+            End::NoNewline => frame.cut == Cut::Whole && !shape::is_whole(payload),
+        };
+        if unfinished {
+            let at = self.lane(&key);
+            self.lanes[at].1.piece = Some(Piece::new(payload, &frame, self.fed));
+            return;
+        }
+        // A journal's entry may hold several lines.
+        self.asks &= !payload.contains('\n');
+        let mut lines = payload.split('\n').peekable();
+        while let Some(line) = lines.next() {
+            let mut frame = frame.clone();
+            if lines.peek().is_some() {
+                // Only the last one can have been cut.
+                frame.cut = Cut::Whole;
+            }
+            self.unwrap(line.strip_suffix('\r').unwrap_or(line), frame);
+        }
+    }
+
+    fn add_piece(&mut self, at: usize, payload: &str, end: End) {
+        let Some(piece) = &mut self.lanes[at].1.piece else { return };
+        piece.push(payload, self.fed);
+        let ends = match end {
+            End::Line => true,
+            End::More => false,
+            End::NoNewline => payload.len() < lane::DOCKER_PIECE && shape::is_whole(piece.text()),
+        };
+        if ends {
+            self.end_piece(at, false);
+        }
+    }
+
+    /// Goes on with a line whose pieces have come together, or whose rest is `missing`.
+    fn end_piece(&mut self, at: usize, missing: bool) {
+        let Some(piece) = self.lanes[at].1.piece.take() else { return };
+        match piece.join() {
+            Ok((text, mut frame)) => {
+                if missing && frame.cut == Cut::Whole {
+                    frame.cut = Cut::InText;
+                }
+                for line in text.split('\n') {
+                    self.unwrap(line.strip_suffix('\r').unwrap_or(line), frame.clone());
+                }
+            }
+            Err(offset) => self.waiting.push(Item::Oversize { offset }),
+        }
+    }
+
+    /// Reads a line that looks like JSON: values one after another, glued together or not.
+    fn json(&mut self, text: &str, frame: &Frame<'_>) {
+        if let Some(at) = self.lane_at(&frame.key())
+            && let Some(open) = &self.lanes[at].1.open
+        {
+            // A wrapped record may go on with a brace.
+            if open.openness.now() == Open::Literal && !text.trim_end().ends_with(['}', ']']) {
+                return self.text(text, frame);
+            }
+            self.close(at, true);
+        }
+        let text: Cow<'_, str> = if text.contains('\t') { text.replace('\t', " ").into() } else { text.into() };
+        let mut rest = text.as_ref();
+        let relevant = self.everything || matters(rest.as_bytes());
+        let mut output = Output::default();
+        while rest.starts_with(['{', '[']) {
+            rest = match Body::of(rest) {
+                Some(body) => self.body(&body, relevant, frame, &mut output),
+                None => match json::parse(rest) {
+                    Parsed::Whole(value, rest) => {
+                        let frame = Frame { cut: Cut::Whole, ..frame.clone() };
+                        self.value(&value, is_separator(rest), relevant, &frame, &mut output);
+                        rest
+                    }
+                    Parsed::Cut(value) => {
+                        let frame = Frame { cut: Cut::of(rest), ..frame.clone() };
+                        self.value(&value, true, relevant, &frame, &mut output);
+                        ""
+                    }
+                    Parsed::Invalid => break,
+                },
+            };
+            rest = rest.trim_start_matches([' ', ',', ';']);
+        }
+        if relevant && !is_separator(rest) && matters(rest.as_bytes()) {
+            output.add(frame, Reading::Undecodable);
+        }
+        self.waiting.append(&mut output.items);
+    }
+
+    /// Reads the records of a body one by one and returns what follows it.
+    fn body<'t>(&mut self, body: &Body<'t>, relevant: bool, frame: &Frame<'_>, output: &mut Output) -> &'t str {
+        let frame = Frame { cut: Cut::Whole, ..frame.inside(body.layer) };
+        let mut rest = body.items;
+        loop {
+            rest = rest.trim_start_matches([' ', ',']);
+            if let Some(after) = rest.strip_prefix(']') {
+                if body.layer != Layer::Entries {
+                    return after;
+                }
+                // The log API's cursor follows its entries.
+                if let Some(end) = after.find('}') {
+                    return after.get(end + 1..).unwrap_or_default();
+                }
+                rest = "";
+            }
+            match json::parse(rest) {
+                Parsed::Whole(value, after) => {
+                    self.value(&value, true, relevant, &frame, output);
+                    rest = after;
+                    continue;
+                }
+                Parsed::Cut(value) => {
+                    let cut = Frame { cut: Cut::of(rest), ..frame.clone() };
+                    self.value(&value, true, relevant, &cut, output);
+                }
+                Parsed::Invalid if rest.is_empty() => {}
+                Parsed::Invalid => return rest,
+            }
+            output.items.push(Item::BrokenOff { offset: frame.offset });
+            return "";
+        }
+    }
+
+    /// Opens the envelope that a value is, or reads it. Only a value `alone` on its line can be an envelope.
+    fn value(&mut self, value: &json::Json<'_>, alone: bool, relevant: bool, frame: &Frame<'_>, output: &mut Output) {
+        if alone && let Some(opened) = envelope::open_json(value) {
+            self.enveloped(opened, frame, false);
+        } else if relevant {
+            shape::read_value(value, frame, output);
+        }
+    }
+
+    /// Takes a line of text: the continuation of an open record, or a new one.
+    fn text(&mut self, text: &str, frame: &Frame<'_>) {
+        let head = Head::of(text);
+        if self.asks && head.mark() == Mark::None {
+            self.asked = true;
+            return;
+        }
+        let mut key = frame.key();
+        // A line without any prefix goes on with the record of the prefixed line above it.
+        if frame.layers.iter().next().is_none()
+            && head.mark() == Mark::None
+            && self.lane_at(&key).is_none_or(|at| self.lanes[at].1.open.is_none())
+            && let Some(last) = &self.last_prefixed
+            && self.lane_at(last).is_some_and(|at| self.lanes[at].1.takes_raw_lines())
+        {
+            key = last.clone();
+        }
+        if let Some(at) = self.lane_at(&key)
+            && let Some(open) = &mut self.lanes[at].1.open
+        {
+            let may_belong = match (head.mark(), open.openness.now()) {
+                (Mark::Strong, _) => false,
+                (Mark::Weak, now) => matches!(now, Open::Literal | Open::Error),
+                (Mark::None, _) => true,
+            };
+            if may_belong && open.takes(text) {
+                open.push(text, self.fed);
+                if open.openness.now() == Open::Nothing {
+                    self.close(at, false);
+                }
+                return;
+            }
+            self.close(at, true);
+        }
+        let openness = match &head {
+            Head::Convex(prefixed) => match shape::split_arguments(prefixed.rest) {
+                Some(arguments) => Openness::of(arguments),
+                None if prefixed.is_client_text() => Openness::default(),
+                None => Openness::error(),
+            },
+            Head::Level { arguments, .. } => Openness::of(arguments),
+            Head::Phrase | Head::Bracket => Openness::of(text),
+            Head::Error => Openness::error(),
+            Head::Banner(banner) => {
+                let lane = (!frame.owner.is_empty()).then(|| convex::lane_name(&frame.owner));
+                self.waiting.push(Item::Banner { offset: frame.offset, lane, banner: banner.clone() });
+                return;
+            }
+            Head::Tracing | Head::Plain => Openness::default(),
+        };
+        if openness.now() == Open::Nothing || frame.cut != Cut::Whole || shape::is_cut_short(text) {
+            let cut = matches!(openness.now(), Open::Literal | Open::Object) || frame.cut != Cut::Whole;
+            let mut output = Output::default();
+            shape::read_text(text, frame, cut, self.everything, &mut output);
+            self.waiting.append(&mut output.items);
+            return;
+        }
+        let at = self.lane(&key);
+        self.lanes[at].1.open = Some(OpenRecord::new(text, frame, openness, self.fed));
+    }
+
+    /// Reads the record that is open in a lane. `early` says that its end did not show.
+    fn close(&mut self, at: usize, early: bool) {
+        let Some(open) = self.lanes[at].1.open.take() else { return };
+        let unfinished = early && matches!(open.openness.now(), Open::Literal | Open::Object);
+        let mut output = Output::default();
+        shape::read_text(&open.text, &open.frame, unfinished, self.everything, &mut output);
+        for item in &mut output.items {
+            if let Item::Record(Record { reading: Reading::Event(event), .. }) = item {
+                event.truncated |= open.wrapped;
+            }
+        }
+        self.waiting.append(&mut output.items);
+    }
+
+    /// Gives up waiting for the rest of records and pieces whose stream has fallen silent.
+    fn expire(&mut self) {
+        for at in 0..self.lanes.len() {
+            if self.lanes[at].1.piece.as_ref().is_some_and(|piece| piece.is_stale(self.fed)) {
+                self.end_piece(at, true);
+            }
+            if self.lanes[at].1.open.as_ref().is_some_and(|open| open.is_stale(self.fed)) {
+                self.close(at, true);
+            }
+        }
+        if self.lanes.len() > lane::MAX_LANES {
+            self.lanes.retain(|(_, lane)| !lane.is_idle());
+        }
+    }
+
+    fn lane_at(&self, key: &LaneKey) -> Option<usize> {
+        self.lanes.iter().position(|(k, _)| k == key)
+    }
+
+    /// The lane with this key; where there are too many, the oldest gives way.
+    fn lane(&mut self, key: &LaneKey) -> usize {
+        if let Some(at) = self.lane_at(key) {
+            return at;
+        }
+        if self.lanes.len() > lane::MAX_LANES {
+            self.end_piece(0, true);
+            self.close(0, true);
+            self.lanes.remove(0);
+        }
+        self.lanes.push((key.clone(), Lane::default()));
+        self.lanes.len() - 1
+    }
+}
+
+/// Whether a line is a new record by itself, for certain, and which stream it belongs to.
+pub(crate) fn mark_of(line: &[u8]) -> (bool, LaneKey) {
+    let mut text = readable(line).into_owned();
+    let mut frame = Frame::outermost(0);
+    for _ in 0..MAX_LAYERS {
+        text = ansi::strip(&text).into_owned();
+        let parsed;
+        let opened = match envelope::open_text(&text) {
+            Some(opened) => opened,
+            None if shape::looks_like_json(&text) => {
+                // What ends like JSON is a record of its own; what does not may be a wrapped line.
+                let ends = text.trim_end().ends_with(['}', ']', ',']);
+                let may_be_envelope = text.contains("\"log\"") || text.contains("\"MESSAGE\"");
+                if !may_be_envelope {
+                    return (ends, frame.key());
+                }
+                parsed = json::parse(&text);
+                match &parsed {
+                    Parsed::Whole(value, _) => match envelope::open_json(value) {
+                        Some(opened) => opened,
+                        None => return (ends, frame.key()),
+                    },
+                    _ => return (ends, frame.key()),
+                }
+            }
+            None => return (Head::of(&text).mark() == Mark::Strong, frame.key()),
+        };
+        frame.owner = Cow::Owned(join_names(&frame.owner, opened.owner).into_owned());
+        frame.stream = Cow::Owned(join_names(&frame.stream, opened.stream).into_owned());
+        text = opened.payload.into_owned();
+    }
+    (true, frame.key())
+}
+
+/// The name of a stream within a stream.
+fn join_names<'a>(outer: &Cow<'_, str>, inner: Cow<'a, str>) -> Cow<'a, str> {
+    match (outer.is_empty(), inner.is_empty()) {
+        (true, _) => inner,
+        (false, true) => Cow::Owned(outer.clone().into_owned()),
+        (false, false) => Cow::Owned(format!("{outer} {inner}")),
+    }
+}
+
+/// Whether nothing stands between two values but what separates them.
+fn is_separator(rest: &str) -> bool {
+    rest.trim_start_matches([' ', ',', ';', ']']).is_empty()
+}

@@ -1,0 +1,211 @@
+//! JSON printed over many lines, from the beginning of an input: a body of the log API or a webhook's, saved and made
+//! readable by `jq` or a pretty printer. Its items are read one by one, so that its size does not matter.
+
+use super::json::{self, Parsed};
+use super::shape::read_value;
+use super::{Cut, Frame, Ignored, Item, MAX_RECORD, Output, Reading, matters};
+use crate::event::{Layer, Layers};
+
+/// Lines of an input, with their offsets, that turned out not to be JSON.
+type Lines = Vec<(Vec<u8>, u64)>;
+
+/// Where an input stands with regard to a document.
+#[derive(Clone, Default)]
+pub(super) enum Document {
+    /// Nothing was read yet, or a document has ended: another may begin.
+    Between,
+    /// A document is open.
+    Inside(Box<Inside>),
+    /// The input is no document.
+    #[default]
+    Done,
+}
+
+#[derive(Clone)]
+pub(super) struct Inside {
+    /// Where it began.
+    offset: u64,
+    /// The open brackets.
+    stack: Vec<u8>,
+    /// How deep its items lie: 0 where it is an item itself, 1 in an array, 2 in a body of the log API.
+    items_at: usize,
+    /// The item that is open, and the byte of its first line.
+    item: Vec<u8>,
+    item_offset: u64,
+    /// The lines of the item so far, to be read as text should this be no JSON after all.
+    lines: Lines,
+    oversize: bool,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Document {
+    pub(super) fn at_start() -> Self {
+        Self::Between
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// Takes the next line. Returns the lines that are to be read as text instead.
+    pub(super) fn push(&mut self, line: &[u8], offset: u64, output: &mut Output) -> Lines {
+        if matches!(self, Self::Between) {
+            let text = super::readable(line);
+            if text.trim().is_empty() {
+                return Vec::new();
+            }
+            if !begins_document(&text) {
+                *self = Self::Done;
+                return vec![(line.to_vec(), offset)];
+            }
+            *self = Self::Inside(Box::new(Inside {
+                offset,
+                stack: Vec::new(),
+                items_at: if text.trim_start().starts_with('[') { 1 } else { 0 },
+                item: Vec::new(),
+                item_offset: offset,
+                lines: Vec::new(),
+                oversize: false,
+                in_string: false,
+                escaped: false,
+            }));
+        }
+        let Self::Inside(inside) = self else { return vec![(line.to_vec(), offset)] };
+        if !inside.push(line, offset, output) {
+            let lines = std::mem::take(&mut inside.lines);
+            *self = Self::Done;
+            return lines;
+        }
+        if inside.stack.is_empty() {
+            *self = Self::Between;
+        }
+        Vec::new()
+    }
+
+    /// Ends the input: what is open is cut.
+    pub(super) fn finish(&mut self, output: &mut Output) {
+        if let Self::Inside(inside) = std::mem::take(self) {
+            let text = super::readable(&inside.item);
+            let frame = Frame { cut: Cut::of(&text), ..inside.frame() };
+            if matters(text.as_bytes()) && let Parsed::Cut(value) = json::parse(&text) {
+                read_value(&value, &frame, output);
+            }
+            if inside.items_at > 0 {
+                output.items.push(Item::BrokenOff { offset: inside.offset });
+            }
+        }
+    }
+}
+
+/// Whether a line opens JSON and breaks off where a pretty printer does.
+fn begins_document(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with(['{', '[']) && text.ends_with(['{', '[']) && text.bytes().all(|b| !b.is_ascii_control())
+        && text.replace([' ', '\t'], "").trim_start_matches("{\"entries\":").trim_matches(['{', '[']).is_empty()
+}
+
+impl Inside {
+    fn frame(&self) -> Frame<'static> {
+        let layers = match self.items_at {
+            1 => Layers::default().and(Layer::Array),
+            2 => Layers::default().and(Layer::Entries),
+            _ => Layers::default(),
+        };
+        Frame { layers, ..Frame::outermost(self.item_offset) }
+    }
+
+    /// Follows a line; false if it cannot be JSON.
+    fn push(&mut self, line: &[u8], offset: u64, output: &mut Output) -> bool {
+        let line = if self.stack.is_empty() { super::readable(line).into_owned().into_bytes() } else { line.to_vec() };
+        self.lines.push((line.clone(), offset));
+        for &b in &line {
+            let inside_item = self.stack.len() > self.items_at;
+            if self.in_string {
+                match b {
+                    _ if self.escaped => self.escaped = false,
+                    b'\\' => self.escaped = true,
+                    b'"' => self.in_string = false,
+                    _ => {}
+                }
+                self.keep(b);
+                continue;
+            }
+            match b {
+                b'{' | b'[' => {
+                    if self.stack.len() == self.items_at {
+                        self.item.clear();
+                        self.item_offset = offset;
+                        self.oversize = false;
+                    }
+                    if self.stack.len() > 120 {
+                        return false;
+                    }
+                    self.stack.push(b);
+                    self.keep(b);
+                    if self.items_at == 0 && b == b'[' && self.stack.len() == 2 && is_entries(&self.item) {
+                        self.items_at = 2;
+                        self.item.clear();
+                        self.lines.clear();
+                    }
+                }
+                b'}' | b']' => {
+                    let Some(open) = self.stack.pop() else { return false };
+                    if (open == b'{') != (b == b'}') {
+                        return false;
+                    }
+                    self.keep(b);
+                    if inside_item && self.stack.len() == self.items_at {
+                        self.end_item(output);
+                    }
+                }
+                b'"' => {
+                    self.in_string = true;
+                    self.keep(b);
+                }
+                _ => self.keep(b),
+            }
+        }
+        self.keep(b' ');
+        // A string of JSON does not go over a line's end.
+        !self.in_string
+    }
+
+    fn keep(&mut self, b: u8) {
+        if self.stack.len() + usize::from(matches!(b, b'}' | b']')) <= self.items_at {
+            return;
+        }
+        if self.item.len() >= MAX_RECORD {
+            self.oversize = true;
+            self.lines.clear();
+        } else {
+            self.item.push(if b == b'\t' { b' ' } else { b });
+        }
+    }
+
+    fn end_item(&mut self, output: &mut Output) {
+        self.lines.clear();
+        let item = std::mem::take(&mut self.item);
+        if self.oversize {
+            output.items.push(Item::Oversize { offset: self.item_offset });
+            return;
+        }
+        if !matters(&item) {
+            return;
+        }
+        let text = super::readable(&item);
+        let frame = self.frame();
+        match json::parse(&text) {
+            Parsed::Whole(value, _) => read_value(&value, &frame, output),
+            // An object of the console looks like JSON from afar.
+            _ if self.items_at == 0 => output.add(&frame, Reading::Ignored(Ignored::PrintedObject)),
+            _ => output.add(&frame, Reading::Undecodable),
+        }
+    }
+}
+
+/// Whether the text before an array is the beginning of a body of the log API.
+fn is_entries(before: &[u8]) -> bool {
+    let plain: Vec<u8> = before.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    plain == b"{\"entries\":["
+}

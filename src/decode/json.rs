@@ -1,0 +1,355 @@
+//! JSON as log lines carry it: whole, glued together without a separator, or cut off.
+//!
+//! Enters text; leaves values that borrow from it. Depth is bounded by `serde_json`, and the number of values by
+//! [`MAX_VALUES`], so that a hostile line cannot take more memory than a few times its own size.
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+
+/// How many values one parsed text may hold.
+pub(crate) const MAX_VALUES: u32 = 200_000;
+
+/// A JSON value that borrows what it can.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Json<'a> {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(Cow<'a, str>),
+    Array(Vec<Json<'a>>),
+    Object(Vec<(Cow<'a, str>, Json<'a>)>),
+}
+
+impl<'a> Json<'a> {
+    /// The member with this key; the last one, where a key stands twice.
+    pub(crate) fn get(&self, key: &str) -> Option<&Json<'a>> {
+        match self {
+            Json::Object(members) => members.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+
+    /// The member with this key, if it is text.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        self.get(key).and_then(Json::as_text)
+    }
+
+    /// The member with this key, if it is a number.
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        match self.get(key) {
+            Some(Json::Number(n)) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// Whether the member with this key is `true`.
+    pub(crate) fn is_true(&self, key: &str) -> bool {
+        self.get(key) == Some(&Json::Bool(true))
+    }
+
+    /// Whether the member with this key is there and not null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some_and(|v| *v != Json::Null)
+    }
+
+    /// The key of an object's last member: the one that a cut reached.
+    pub(crate) fn last_key(&self) -> Option<&str> {
+        match self {
+            Json::Object(members) => members.last().map(|(key, _)| key.as_ref()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match self {
+            Json::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_array(&self) -> Option<&[Json<'a>]> {
+        match self {
+            Json::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_object(&self) -> bool {
+        matches!(self, Json::Object(_))
+    }
+}
+
+/// What stood at the beginning of a text.
+#[derive(Debug)]
+pub(crate) enum Parsed<'a> {
+    /// A whole value, and the text behind it.
+    Whole(Json<'a>, &'a str),
+    /// A value whose end is missing, completed as far as it went.
+    Cut(Json<'static>),
+    /// No JSON.
+    Invalid,
+}
+
+/// Parses the value at the beginning of a text.
+pub(crate) fn parse(text: &str) -> Parsed<'_> {
+    match parse_one(text) {
+        Ok((value, rest)) => Parsed::Whole(value, rest),
+        Err(error) if error.is_eof() => match complete(text).map(|whole| parse_one(&whole).map(|(v, _)| own(v))) {
+            Some(Ok(value)) => Parsed::Cut(value),
+            _ => Parsed::Invalid,
+        },
+        Err(_) => Parsed::Invalid,
+    }
+}
+
+fn parse_one(text: &str) -> serde_json::Result<(Json<'_>, &str)> {
+    let budget = Cell::new(MAX_VALUES);
+    let mut stream = serde_json::Deserializer::from_str(text);
+    let value = Budgeted(&budget).deserialize(&mut stream)?;
+    // `into_iter` is the one way to ask where the value ended.
+    let end = stream.into_iter::<serde::de::IgnoredAny>().byte_offset();
+    Ok((value, text.get(end..).unwrap_or_default()))
+}
+
+fn own(value: Json<'_>) -> Json<'static> {
+    match value {
+        Json::Null => Json::Null,
+        Json::Bool(b) => Json::Bool(b),
+        Json::Number(n) => Json::Number(n),
+        Json::Text(t) => Json::Text(Cow::Owned(t.into_owned())),
+        Json::Array(items) => Json::Array(items.into_iter().map(own).collect()),
+        Json::Object(members) => {
+            Json::Object(members.into_iter().map(|(k, v)| (Cow::Owned(k.into_owned()), own(v))).collect())
+        }
+    }
+}
+
+/// Closes what a cut left open: the string, the member, the brackets. What stood before the cut stays as it was.
+fn complete(text: &str) -> Option<String> {
+    let mut stack = Vec::new();
+    let mut in_string = false;
+    let mut escape: Option<usize> = None;
+    // Where the text may end so that the closing brackets make it valid: behind the last whole member or item.
+    let mut safe = 0;
+    let mut safe_depth = 0;
+    let mut expects_value = true;
+    let mut string_is_key = false;
+    for (i, c) in text.char_indices() {
+        if in_string {
+            match (c, escape) {
+                (_, Some(at)) if i == at + 1 && c != 'u' => escape = None,
+                (_, Some(at)) if i >= at + 5 => escape = None,
+                (_, Some(_)) => {}
+                ('\\', None) => escape = Some(i),
+                ('"', None) => {
+                    in_string = false;
+                    if !string_is_key {
+                        safe = i + 1;
+                        safe_depth = stack.len();
+                    }
+                }
+                _ => {}
+            }
+            continue;
+        }
+        match c {
+            '"' => {
+                in_string = true;
+                string_is_key = !expects_value;
+            }
+            '{' | '[' => {
+                if stack.len() >= 200 {
+                    return None;
+                }
+                stack.push(c);
+                expects_value = c == '[';
+                safe = i + 1;
+                safe_depth = stack.len();
+            }
+            '}' | ']' => {
+                stack.pop()?;
+                safe = i + 1;
+                safe_depth = stack.len();
+                expects_value = false;
+            }
+            ',' => {
+                // A number or a word is only known to be whole once something follows it.
+                safe = i;
+                safe_depth = stack.len();
+                expects_value = stack.last() == Some(&'[');
+            }
+            ':' => expects_value = true,
+            _ => {}
+        }
+    }
+    let mut whole;
+    if in_string && !string_is_key {
+        // A half escape at the cut says nothing any more, nor does the first half of a surrogate pair.
+        let end = escape.unwrap_or(text.len());
+        let kept = text.get(..end)?;
+        let lone = kept.len().checked_sub(6).and_then(|at| kept.get(at..)).is_some_and(is_high_surrogate);
+        whole = kept.get(..if lone { kept.len() - 6 } else { kept.len() })?.to_owned();
+        whole.push('"');
+    } else {
+        whole = text.get(..safe)?.to_owned();
+        stack.truncate(safe_depth);
+    }
+    whole.extend(stack.iter().rev().map(|open| if *open == '{' { '}' } else { ']' }));
+    Some(whole)
+}
+
+fn is_high_surrogate(escape: &str) -> bool {
+    escape
+        .strip_prefix("\\u")
+        .and_then(|hex| u16::from_str_radix(hex, 16).ok())
+        .is_some_and(|unit| (0xD800..0xDC00).contains(&unit))
+}
+
+/// Whether a cut, completed value's last text reaches up to the cut: then more of it may be missing.
+pub(crate) fn ends_in_open_string(text: &str) -> bool {
+    let mut in_string = false;
+    let mut escaped = false;
+    for b in text.bytes() {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ => {}
+        }
+    }
+    in_string
+}
+
+struct Budgeted<'b>(&'b Cell<u32>);
+
+impl<'de> DeserializeSeed<'de> for Budgeted<'_> {
+    type Value = Json<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
+        let left = self.0.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        self.0.set(left);
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Budgeted<'_> {
+    type Value = Json<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value as f64))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
+        Ok(Json::Number(value))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(Cow::Borrowed(value)))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
+        Ok(Json::Text(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Json<'de>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(Budgeted(self.0))? {
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
+        let mut members = Vec::new();
+        while let Some(key) = map.next_key_seed(Key)? {
+            members.push((key, map.next_value_seed(Budgeted(self.0))?));
+        }
+        Ok(Json::Object(members))
+    }
+}
+
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(value.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(text: &str) -> Json<'static> {
+        match parse(text) {
+            Parsed::Cut(value) => value,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn glued_values_come_one_by_one() {
+        let Parsed::Whole(first, rest) = parse(r#"{"a":1}{"b":2},"#) else { panic!() };
+        assert_eq!(first.number("a"), Some(1.0));
+        let Parsed::Whole(second, rest) = parse(rest) else { panic!() };
+        assert_eq!((second.number("b"), rest), (Some(2.0), ","));
+    }
+
+    #[test]
+    fn a_cut_anywhere_keeps_what_stood_before_it() {
+        let whole = r#"{"a":"x\"\u00e9\n","b":[1,{"c":true}],"d":"é end"}"#;
+        for end in whole.char_indices().map(|(i, _)| i).skip(1) {
+            let value = cut(&whole[..end]);
+            if end > 20 {
+                assert_eq!(value.text("a"), Some("x\"é\n"), "cut at {end}");
+            }
+        }
+        assert_eq!(cut(r#"{"a":"b","message":"Storage acc"#).text("message"), Some("Storage acc"));
+        assert_eq!(cut(r#"{"a":"b\"#).text("a"), Some("b"));
+        assert_eq!(cut(r#"{"a":"b\ud83d"#).text("a"), Some("b"));
+    }
+
+    #[test]
+    fn bounds_hold() {
+        assert!(matches!(parse(&"[".repeat(100_000)), Parsed::Invalid));
+        assert!(matches!(parse(&format!("[{}", "1,".repeat(300_000))), Parsed::Invalid));
+        assert!(matches!(parse("{\"a\":tru"), Parsed::Cut(_)));
+        assert!(matches!(parse("nonsense"), Parsed::Invalid));
+    }
+}

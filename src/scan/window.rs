@@ -1,0 +1,238 @@
+//! Cuts a stream of bytes into windows that end at a line's end, with a little of what stood before them.
+
+use super::{LOOKBACK, MAX_BODY, MAX_LINE};
+use memchr::{memchr, memrchr};
+use std::io::{self, Read};
+
+/// How much is read at a time: what fits into a core's own cache together with what the search needs.
+pub const READ: usize = 256 * 1024;
+
+/// Whole lines of an input, behind at most [`LOOKBACK`] bytes that were in the window before.
+#[derive(Debug, Default)]
+pub struct Window {
+    buffer: Vec<u8>,
+    end: usize,
+    new_from: usize,
+    base: u64,
+    passed_over: u64,
+    oversize: u64,
+}
+
+impl Window {
+    /// The bytes, those of the window before included.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.end]
+    }
+
+    /// Where the new bytes begin.
+    pub fn new_from(&self) -> usize {
+        self.new_from
+    }
+
+    /// The input's byte at an index.
+    pub fn offset(&self, index: usize) -> u64 {
+        self.base + index as u64
+    }
+
+    /// The index of an input's byte, 0 where it lies before the window.
+    pub fn index(&self, offset: u64) -> usize {
+        offset.saturating_sub(self.base) as usize
+    }
+
+    /// Bytes that were passed over before the window, for they belong to lines that are too long.
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    /// How many lines were too long.
+    pub fn oversize(&self) -> u64 {
+        self.oversize
+    }
+
+    /// The buffer, to be used again.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+/// Reads an input, or the lines that begin in a part of it.
+pub struct Splitter<R> {
+    reader: R,
+    /// Bytes that were read but not handed out, behind those of the last window.
+    tail: Vec<u8>,
+    /// Where in `tail` the bytes begin that were not handed out.
+    new_from: usize,
+    /// The input's byte at which `tail` begins.
+    base: u64,
+    /// Lines that begin at this byte or later belong to the next part.
+    stop: u64,
+    skip: Skip,
+    /// Whether a window waits to be filled, or takes what one read brings.
+    fills: bool,
+    ended: bool,
+    error: Option<io::Error>,
+}
+
+/// Whether bytes are passed over up to the next newline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Skip {
+    Nothing,
+    /// They belong to a line that is too long.
+    LongLine,
+    /// They belong to a line that began in the part before.
+    OthersLine,
+}
+
+impl<R: Read> Splitter<R> {
+    /// Reads a whole input. Where it does not `fill` its windows, what each read brings is handed on at once.
+    pub fn whole(reader: R, fills: bool) -> Self {
+        Self {
+            reader,
+            tail: Vec::new(),
+            new_from: 0,
+            base: 0,
+            stop: u64::MAX,
+            skip: Skip::Nothing,
+            fills,
+            ended: false,
+            error: None,
+        }
+    }
+
+    /// Reads the lines that begin in `start..stop`, from a reader that stands at [`first_byte`] of `start`.
+    pub fn part(reader: R, start: u64, stop: u64) -> Self {
+        let mut splitter = Self { stop, ..Self::whole(reader, true) };
+        if start > 0 {
+            splitter.base = first_byte(start);
+            // The byte before the part tells whether a line begins with it.
+            splitter.new_from = (start - 1 - splitter.base) as usize;
+            splitter.skip = Skip::OthersLine;
+        }
+        splitter
+    }
+
+    /// What ended the input early.
+    pub fn take_error(&mut self) -> Option<io::Error> {
+        self.error.take()
+    }
+
+    /// The next window, in a buffer that may have been used before; none at the end.
+    pub fn next_window(&mut self, mut buffer: Vec<u8>) -> Option<Window> {
+        if self.ended {
+            return None;
+        }
+        let mut window = Window::default();
+        let mut filled = self.tail.len();
+        let kept = filled;
+        if buffer.len() < filled + READ {
+            buffer.resize(filled + READ, 0);
+        }
+        buffer[..filled].copy_from_slice(&self.tail);
+        // Behind `searched`, no newline is known.
+        let mut searched = self.new_from.min(filled);
+        loop {
+            if buffer.len() < filled + READ / 4 {
+                buffer.resize(buffer.len() * 2, 0);
+            }
+            let here = self.base + filled as u64;
+            // Past the stop only the end of one line is wanted.
+            let most = if here < self.stop { self.stop - here } else { 4096 };
+            let room = buffer.len() - filled;
+            let read = match self.reader.read(&mut buffer[filled..filled + room.min(most.min(READ as u64) as usize)]) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    self.error = Some(error);
+                    0
+                }
+            };
+            if read == 0 {
+                let end = if self.skip == Skip::OthersLine { self.new_from.min(filled) } else { filled };
+                self.ended = true;
+                return Some(self.hand_out(window, buffer, end, end));
+            }
+            filled += read;
+            if self.skip != Skip::Nothing {
+                let from = self.new_from.min(filled);
+                let newline = memchr(b'\n', &buffer[from..filled]);
+                let skipped = newline.map_or(filled - from, |newline| newline + 1);
+                if self.skip == Skip::LongLine {
+                    window.passed_over += skipped as u64;
+                }
+                let next = self.base + (from + skipped) as u64;
+                if newline.is_none() {
+                    // Nothing of such a line is kept.
+                    self.ended = self.skip == Skip::OthersLine && next >= self.stop;
+                    self.base = next;
+                    filled = 0;
+                    self.new_from = 0;
+                    if self.ended {
+                        return Some(self.hand_out(window, buffer, 0, 0));
+                    }
+                    continue;
+                }
+                self.skip = Skip::Nothing;
+                self.new_from = from + skipped;
+                searched = self.new_from;
+                if next >= self.stop {
+                    self.ended = true;
+                    return Some(self.hand_out(window, buffer, self.new_from, self.new_from));
+                }
+            }
+            if self.base + filled as u64 >= self.stop {
+                let last = ((self.stop - self.base) as usize - 1).max(searched);
+                if let Some(newline) = memchr(b'\n', &buffer[last..filled]) {
+                    self.ended = true;
+                    let end = last + newline + 1;
+                    return Some(self.hand_out(window, buffer, end, end));
+                }
+                searched = self.new_from;
+            } else if let Some(newline) = memrchr(b'\n', &buffer[searched..filled]) {
+                if self.fills && filled - kept < READ / 2 {
+                    continue;
+                }
+                return Some(self.hand_out(window, buffer, searched + newline + 1, filled));
+            } else {
+                searched = filled;
+            }
+            if filled - self.new_from > bound(&buffer[self.new_from..filled])
+                && memchr(b'\n', &buffer[self.new_from..filled]).is_none()
+            {
+                window.oversize += 1;
+                window.passed_over += (filled - self.new_from) as u64;
+                self.skip = Skip::LongLine;
+                self.base += filled as u64;
+                filled = 0;
+                self.new_from = 0;
+                searched = 0;
+            }
+        }
+    }
+
+    /// Splits the buffer behind `end`: what follows is kept for the next window, with the bytes before it.
+    fn hand_out(&mut self, mut window: Window, buffer: Vec<u8>, end: usize, filled: usize) -> Window {
+        let keep_from = end.saturating_sub(LOOKBACK);
+        self.tail.clear();
+        self.tail.extend_from_slice(&buffer[keep_from..filled]);
+        window.base = self.base;
+        window.new_from = self.new_from.min(end);
+        window.end = end;
+        window.buffer = buffer;
+        self.base += keep_from as u64;
+        self.new_from = end - keep_from;
+        window
+    }
+}
+
+/// The byte from which a part is read, so that the lines above its first one can be looked at.
+pub fn first_byte(start: u64) -> u64 {
+    start.saturating_sub(LOOKBACK as u64 + 1)
+}
+
+/// How long a line that begins like this may be.
+fn bound(line: &[u8]) -> usize {
+    let start = line.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
+    let line = &line[start..];
+    let is_body = line.first() == Some(&b'[') || line.starts_with(b"{\"entries\"") || line.starts_with(b"{ \"entries\"");
+    if is_body { MAX_BODY } else { MAX_LINE }
+}

@@ -1,0 +1,332 @@
+//! Saved logs: files, directories, patterns and standard input; plain, gzip or zstd, told apart by their content.
+//!
+//! Enters what the user named; leaves inputs in a stable order, each opened as a stream of plain bytes, and problems
+//! that name the path and the remedy.
+
+use flate2::bufread::GzDecoder;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// What `-` and a pipe are called.
+pub const STDIN: &str = "stdin";
+
+/// How much compressed input is read at a time.
+const COMPRESSED_READ: usize = 256 * 1024;
+
+/// One thing to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+impl Input {
+    /// Its name in events and messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Stdin => STDIN.to_owned(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// Its size on disk, where it has one.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::Stdin => None,
+            Self::File(path) => path.metadata().ok().map(|metadata| metadata.len()),
+        }
+    }
+}
+
+/// Why something the user named cannot be read.
+#[derive(Debug, Error)]
+pub enum Problem {
+    /// A path leads nowhere.
+    #[error("{path}: {error}")]
+    Unreadable {
+        /// The path as given.
+        path: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A pattern matches nothing.
+    #[error("{pattern}: no file matches this pattern")]
+    NoMatch {
+        /// The pattern as given.
+        pattern: String,
+    },
+    /// A pattern is malformed.
+    #[error("{pattern}: not a pattern: {error}")]
+    BadPattern {
+        /// The pattern as given.
+        pattern: String,
+        /// What is wrong with it.
+        error: glob::PatternError,
+    },
+}
+
+/// What the user's words lead to.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What to read, in order.
+    pub inputs: Vec<Input>,
+    /// What cannot be read.
+    pub problems: Vec<Problem>,
+    /// Files that were reached twice: read once, under the name that comes second here.
+    pub same: Vec<(PathBuf, PathBuf)>,
+}
+
+/// Finds what the given words name: `-`, files, directories (walked, hidden entries left out) and patterns.
+pub fn find(words: &[String]) -> Found {
+    let mut found = Found::default();
+    let mut seen = HashMap::new();
+    for word in words {
+        if word == "-" {
+            if !found.inputs.contains(&Input::Stdin) {
+                found.inputs.push(Input::Stdin);
+            }
+            continue;
+        }
+        let path = Path::new(word);
+        match path.metadata() {
+            Ok(_) => found.take(path, &mut seen),
+            Err(_) if word.contains(['*', '?', '[']) => match glob::glob(word) {
+                Ok(paths) => {
+                    let before = found.inputs.len() + found.same.len() + found.problems.len();
+                    for entry in paths {
+                        match entry {
+                            Ok(path) => found.take(&path, &mut seen),
+                            Err(error) => found.problems.push(Problem::Unreadable {
+                                path: error.path().display().to_string(),
+                                error: error.into(),
+                            }),
+                        }
+                    }
+                    if before == found.inputs.len() + found.same.len() + found.problems.len() {
+                        found.problems.push(Problem::NoMatch { pattern: word.clone() });
+                    }
+                }
+                Err(error) => found.problems.push(Problem::BadPattern { pattern: word.clone(), error }),
+            },
+            Err(error) => found.problems.push(Problem::Unreadable { path: word.clone(), error }),
+        }
+    }
+    found
+}
+
+impl Found {
+    fn take(&mut self, path: &Path, seen: &mut HashMap<(u64, u64), PathBuf>) {
+        let hidden = |entry: &walkdir::DirEntry| {
+            entry.depth() > 0 && entry.file_name().to_str().is_some_and(|name| name.starts_with('.'))
+        };
+        let walk = walkdir::WalkDir::new(path).follow_links(true).sort_by_file_name();
+        for entry in walk.into_iter().filter_entry(|entry| !hidden(entry)) {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) => self.take_file(entry.into_path(), seen),
+                Err(error) => {
+                    let path = error.path().unwrap_or(path).display().to_string();
+                    self.problems.push(Problem::Unreadable { path, error: error.into() });
+                }
+            }
+        }
+    }
+
+    fn take_file(&mut self, path: PathBuf, seen: &mut HashMap<(u64, u64), PathBuf>) {
+        if let Some(identity) = identity(&path) {
+            if let Some(first) = seen.get(&identity) {
+                self.same.push((path, first.clone()));
+                return;
+            }
+            seen.insert(identity, path.clone());
+        }
+        self.inputs.push(Input::File(path));
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    path.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_path: &Path) -> Option<(u64, u64)> {
+    None
+}
+
+/// An opened input.
+pub enum Opened {
+    /// Plain bytes on disk: its lines can be read from any byte on.
+    Plain(File, u64),
+    /// A stream. `live` ones bring lines as they are written.
+    Stream {
+        /// The plain bytes.
+        reader: Box<dyn Read + Send>,
+        /// Whether somebody may still be writing.
+        live: bool,
+    },
+}
+
+/// Opens an input and looks at its first bytes.
+pub fn open(input: &Input) -> io::Result<Opened> {
+    let path = match input {
+        Input::Stdin => return stream(io::stdin(), true),
+        Input::File(path) => path,
+    };
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() || metadata.len() == 0 {
+        // A named pipe, or a file of the kernel's that does not know its size.
+        return stream(file, !metadata.is_file());
+    }
+    let head = read_head(&mut file)?;
+    if Kind::of(&head) == Kind::Plain {
+        return Ok(Opened::Plain(file, metadata.len()));
+    }
+    decompress(head, file, false)
+}
+
+fn stream(mut reader: impl Read + Send + 'static, live: bool) -> io::Result<Opened> {
+    let head = read_head(&mut reader)?;
+    decompress(head, reader, live)
+}
+
+/// What the first bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Gzip,
+    Zstd,
+    /// A format that is not read, and the command that unpacks it.
+    Foreign(&'static str, &'static str),
+}
+
+impl Kind {
+    fn of(head: &[u8]) -> Self {
+        match head {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Foreign("xz", "xz -dc"),
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41] => Self::Foreign("bzip2", "bzip2 -dc"),
+            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Foreign("lz4", "lz4 -dc"),
+            [b'P', b'K', 3, 4, ..] => Self::Foreign("a zip archive", "unzip -p"),
+            _ => Self::Plain,
+        }
+    }
+}
+
+fn read_head(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    // What a slow writer has written so far is enough, if it cannot be the beginning of an archive.
+    while head.len() < 6 {
+        let mut byte = [0; 6];
+        match reader.read(&mut byte[head.len()..]) {
+            Ok(0) => break,
+            Ok(read) => head.extend_from_slice(&byte[head.len()..][..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(head)
+}
+
+fn decompress(head: Vec<u8>, rest: impl Read + Send + 'static, live: bool) -> io::Result<Opened> {
+    let kind = Kind::of(&head);
+    let whole = Cursor::new(head).chain(rest);
+    let reader: Box<dyn Read + Send> = match kind {
+        Kind::Plain => Box::new(whole),
+        Kind::Gzip => Box::new(Members::new(BufReader::with_capacity(COMPRESSED_READ, whole))),
+        Kind::Zstd => Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_READ, whole))?),
+        Kind::Foreign(name, command) => {
+            let text = format!("{name} is not read here; pipe it in: {command} FILE | storagewatch … -");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+    };
+    Ok(Opened::Stream { reader, live: live && kind == Kind::Plain })
+}
+
+/// A gzip file: one member after another, and perhaps the zeros that pad a tape's block.
+struct Members<R: BufRead> {
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(reader: R) -> Self {
+        Self { member: Some(GzDecoder::new(reader)) }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(member) = &mut self.member else { return Ok(0) };
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(mut reader) = self.member.take().map(GzDecoder::into_inner) else { return Ok(0) };
+            loop {
+                let next = reader.fill_buf()?;
+                if next.is_empty() {
+                    return Ok(0);
+                }
+                let zeros = next.iter().take_while(|b| **b == 0).count();
+                if zeros < next.len() {
+                    if next[zeros] != 0x1f {
+                        let text = "what follows the last gzip member is not gzip";
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                    }
+                    reader.consume(zeros);
+                    break;
+                }
+                reader.consume(zeros);
+            }
+            self.member = Some(GzDecoder::new(reader));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(bytes: Vec<u8>) -> (String, Option<io::Error>) {
+        let Opened::Stream { mut reader, .. } = decompress(bytes, io::empty(), false).unwrap() else { panic!() };
+        let mut text = Vec::new();
+        let error = reader.read_to_end(&mut text).err();
+        (String::from_utf8(text).unwrap(), error)
+    }
+
+    #[test]
+    fn several_members_padding_and_garbage() {
+        let two = [gzip("one\n"), gzip("two\n")].concat();
+        assert_eq!(read(two.clone()).0, "one\ntwo\n");
+        assert!(read([two.clone(), vec![0; 512]].concat()).1.is_none());
+        let (text, error) = read([two.clone(), b"garbage".to_vec()].concat());
+        assert_eq!((text.as_str(), error.is_some()), ("one\ntwo\n", true));
+        let (text, error) = read(two[..two.len() - 9].to_vec());
+        assert!(text.starts_with("one\n") && error.is_some());
+    }
+
+    #[test]
+    fn foreign_archives_are_named() {
+        let error = decompress(b"\xfd7zXZ\0".to_vec(), io::empty(), false).err().unwrap();
+        assert!(error.to_string().contains("xz -dc"), "{error}");
+    }
+}
