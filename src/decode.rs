@@ -18,7 +18,6 @@ mod shape;
 
 pub(crate) use convex::cli_text::host_of;
 pub use convex::cli_text::Banner;
-pub(crate) use convex::log_stream::origin_of;
 pub use decoder::Decoder;
 pub(crate) use decoder::mark_of;
 pub(crate) use message::cause::classify;

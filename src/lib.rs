@@ -8,12 +8,14 @@
 //! * [`decode`]: unwraps them, layer by layer, to the log message
 
 pub mod attribute;
+pub mod cli;
 pub mod decode;
 pub mod dedupe;
 pub mod event;
 pub mod filter;
 pub mod policy;
 pub mod read;
+pub mod report;
 pub mod row;
 pub mod scan;
 pub mod source;

@@ -51,6 +51,11 @@ impl Decoder {
             && self.lanes.iter().all(|(_, lane)| lane.is_idle())
     }
 
+    /// Whether every line that was fed has been accounted for.
+    pub fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && !self.document.is_inside() && self.lanes.iter().all(|(_, lane)| lane.is_idle())
+    }
+
     /// Takes the next line, without its newline.
     pub fn feed(&mut self, line: &[u8], offset: u64, sink: &mut impl FnMut(Item)) {
         self.take(line, offset);

@@ -44,6 +44,10 @@ impl Document {
         Self::Between
     }
 
+    pub(super) fn is_inside(&self) -> bool {
+        matches!(self, Self::Inside(_))
+    }
+
     pub(super) fn is_done(&self) -> bool {
         matches!(self, Self::Done)
     }

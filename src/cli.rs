@@ -1,0 +1,119 @@
+//! The command line: what can be typed, and what a command's end means to the shell.
+
+mod events;
+mod explain;
+mod options;
+mod output;
+mod progress;
+mod report;
+
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Exit {
+    /// It did its work.
+    Fine,
+    /// What was looked for was found.
+    Found,
+    /// It could not do all of its work.
+    Failed,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Fine => Self::SUCCESS,
+            Exit::Found => Self::from(1),
+            Exit::Failed => Self::from(2),
+        }
+    }
+}
+
+/// Counts how Convex applications read their stored blobs, in whatever log the messages reach.
+///
+/// Each read logs "Storage access: direct", "Storage access: http-fallback" or "Storage access: direct-failed". In
+/// Convex Cloud direct access must work; self-hosted, the HTTP fallback is usual; a failure wants a person at once.
+#[derive(Debug, Parser)]
+#[command(name = "storagewatch", version, max_term_width = 110, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Summarise saved logs: what happened where, what it means, and what to do.
+    Report(report::Options),
+    /// Write the events themselves: NDJSON, CSV or Parquet.
+    Events(events::Options),
+    /// Show for each line how it was read, and why it counted or did not.
+    Explain(explain::Options),
+}
+
+/// Runs the command that was typed.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let command = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command,
+        Err(error) => return usage(&error),
+    };
+    let result = match command {
+        Command::Report(options) => report::run(&options),
+        Command::Events(options) => events::run(&options),
+        Command::Explain(options) => explain::run(&options),
+    };
+    match result {
+        Ok(exit) => exit,
+        Err(error) if is_closed_pipe(&error) => Exit::Fine,
+        Err(error) => {
+            say(&format!("{error:#}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// Says something to the person, beside the product on standard output.
+fn say(text: &str) {
+    // Nobody is left to be told if this fails.
+    let _ = writeln!(io::stderr(), "storagewatch: {}", crate::report::terminal::safe(text));
+}
+
+/// Whether an error only says that the reader of our output has gone.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+            || cause.to_string().contains("Broken pipe")
+    })
+}
+
+/// Prints help where it was asked for; a mistake becomes one line that names it and what to do.
+fn usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return Exit::Fine;
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return Exit::Failed;
+    }
+    let text = error.render().to_string();
+    let mistake: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    let mistake = mistake.join(" ");
+    let mistake = mistake.strip_prefix("error: ").unwrap_or(&mistake);
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let help = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("storagewatch");
+    let command: Vec<&str> = help.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+    let mut line = mistake.to_owned();
+    if let Some(tip) = tip {
+        line.push_str("; ");
+        line.push_str(tip);
+    }
+    line.push_str("; see '");
+    line.push_str(&command.join(" "));
+    line.push_str(" --help'");
+    say(&line);
+    Exit::Failed
+}
