@@ -298,10 +298,7 @@ mod tests {
         };
         let given = Given::default();
         let weak = attribute(&named("happy-otter-123"), &given);
-        let strong = attribute(
-            &Origin { region: Some("local".to_owned()), ..named("happy-otter-123") },
-            &given,
-        );
+        let strong = attribute(&Origin { region: Some("local".to_owned()), ..named("happy-otter-123") }, &given);
         assert_eq!(settle(weak.clone()), Hosting::Cloud);
         assert_eq!(settle(strong), Hosting::SelfHosted);
         assert_eq!(settle(weak), Hosting::SelfHosted);

@@ -105,7 +105,8 @@ fn usage(error: &clap::Error) -> Exit {
     let mistake = mistake.strip_prefix("error: ").unwrap_or(&mistake);
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     let help = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("storagewatch");
-    let command: Vec<&str> = help.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+    let command: Vec<&str> =
+        help.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
     let mut line = mistake.to_owned();
     if let Some(tip) = tip {
         line.push_str("; ");

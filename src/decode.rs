@@ -16,8 +16,8 @@ mod message;
 mod openness;
 mod shape;
 
-pub(crate) use convex::cli_text::host_of;
 pub use convex::cli_text::Banner;
+pub(crate) use convex::cli_text::host_of;
 pub use decoder::Decoder;
 pub(crate) use decoder::mark_of;
 pub(crate) use message::cause::classify;

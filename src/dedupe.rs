@@ -24,7 +24,13 @@ pub struct Dedupe {
 impl Dedupe {
     /// Keeps at most this many keys.
     pub fn new(most: usize) -> Self {
-        Self { most: most.clamp(1, u32::MAX as usize), ring: Vec::new(), oldest: 0, index: HashTable::new(), forgotten: 0 }
+        Self {
+            most: most.clamp(1, u32::MAX as usize),
+            ring: Vec::new(),
+            oldest: 0,
+            index: HashTable::new(),
+            forgotten: 0,
+        }
     }
 
     /// Notes a record; true if it was there before.

@@ -186,7 +186,7 @@ impl Timestamp {
     /// Reads RFC 3339, as applications, container engines and journals write it.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
-        if let Some(time) = parse_utc_millis(bytes) {
+        if let Some(time) = Self::parse_utc_millis(bytes) {
             return Some(time);
         }
         if bytes.len() < 20 || bytes.len() > 40 {
@@ -195,44 +195,44 @@ impl Timestamp {
         let millis = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
         TIMES.contains(&millis).then_some(Self(millis))
     }
-}
 
-/// The one layout that `Date.prototype.toISOString` writes, which is nearly all there is: `2026-11-23T08:27:21.083Z`.
-fn parse_utc_millis(b: &[u8]) -> Option<Timestamp> {
-    if b.len() != 24
-        || b[4] != b'-'
-        || b[7] != b'-'
-        || b[10] != b'T'
-        || b[13] != b':'
-        || b[16] != b':'
-        || b[19] != b'.'
-        || b[23] != b'Z'
-    {
-        return None;
+    /// The one layout that `Date.prototype.toISOString` writes, which is nearly all there is: `2026-11-23T08:27:21.083Z`.
+    pub(crate) fn parse_utc_millis(b: &[u8]) -> Option<Self> {
+        if b.len() != 24
+            || b[4] != b'-'
+            || b[7] != b'-'
+            || b[10] != b'T'
+            || b[13] != b':'
+            || b[16] != b':'
+            || b[19] != b'.'
+            || b[23] != b'Z'
+        {
+            return None;
+        }
+        let number = |range: std::ops::Range<usize>| -> Option<i64> {
+            b[range].iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + i64::from(d - b'0')))
+        };
+        let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+        let (hour, minute, second, millis) = (number(11..13)?, number(14..16)?, number(17..19)?, number(20..23)?);
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let month_length = match month {
+            2 => 28 + i64::from(leap),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        if !(1..=12).contains(&month) || !(1..=month_length).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        // Days from the civil date (Howard Hinnant's algorithm), with March as the first month.
+        let y = if month <= 2 { year - 1 } else { year };
+        let era = y.div_euclid(400);
+        let year_of_era = y.rem_euclid(400);
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let days = era * 146_097 + day_of_era - 719_468;
+        let time = (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis;
+        TIMES.contains(&time).then_some(Timestamp(time))
     }
-    let number = |range: std::ops::Range<usize>| -> Option<i64> {
-        b[range].iter().try_fold(0, |n, d| d.is_ascii_digit().then(|| n * 10 + i64::from(d - b'0')))
-    };
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second, millis) = (number(11..13)?, number(14..16)?, number(17..19)?, number(20..23)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let month_length = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    if !(1..=12).contains(&month) || !(1..=month_length).contains(&day) || hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    // Days from the civil date (Howard Hinnant's algorithm), with March as the first month.
-    let y = if month <= 2 { year - 1 } else { year };
-    let era = y.div_euclid(400);
-    let year_of_era = y.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    let time = (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis;
-    TIMES.contains(&time).then_some(Timestamp(time))
 }
 
 impl fmt::Display for Timestamp {
@@ -447,7 +447,7 @@ mod tests {
     fn times_agree_with_a_calendar() {
         for text in ["2026-11-23T08:27:21.083Z", "2000-02-29T23:59:59.999Z", "1970-01-01T00:00:00.000Z"] {
             let expected = text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
-            assert_eq!(parse_utc_millis(text.as_bytes()), Some(Timestamp(expected)), "{text}");
+            assert_eq!(Timestamp::parse_utc_millis(text.as_bytes()), Some(Timestamp(expected)), "{text}");
             assert_eq!(Timestamp(expected).to_string(), text);
         }
         for wrong in ["2026-02-29T00:00:00.000Z", "2026-13-01T00:00:00.000Z", "2026-11-23T24:00:00.000Z"] {

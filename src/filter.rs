@@ -65,10 +65,13 @@ impl Filter {
 
     /// Whether the columns that a record fills are wanted.
     pub fn accepts_record(&self, event: &Event, source: &str) -> bool {
-        self.accepts(|column| !column.is_of_deployment(), |column| match column {
-            Column::Source => Value::Text(source),
-            column => of_record(event, column),
-        })
+        self.accepts(
+            |column| !column.is_of_deployment(),
+            |column| match column {
+                Column::Source => Value::Text(source),
+                column => of_record(event, column),
+            },
+        )
     }
 
     /// Whether the columns that follow from the deployment are wanted.

@@ -106,9 +106,9 @@ pub fn advice(hosting: Hosting, outcome: Outcome, cause: Option<Cause>) -> Optio
         (Outcome::DirectFailed, _, Some(Cause::BackendError)) => Some(
             "The backend answered with an error of its own: look at its log at that time, and at the storage behind it.",
         ),
-        (Outcome::DirectFailed, _, Some(Cause::NotFound)) => Some(
-            "The blob does not exist any more: check whether it was deleted before the action read it.",
-        ),
+        (Outcome::DirectFailed, _, Some(Cause::NotFound)) => {
+            Some("The blob does not exist any more: check whether it was deleted before the action read it.")
+        }
         (Outcome::DirectFailed, ..) => Some(
             "The access failed for a reason that the record does not tell well enough: look for the function's own error at that \
              time, by its request id.",

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How much of a plain file is one job.
-const PART: u64 = 4 * 1024 * 1024;
+pub const PART: u64 = 4 * 1024 * 1024;
 
 /// Jobs under way for each worker: what waits for an earlier one is kept in memory.
 const JOBS_PER_WORKER: usize = 4;
@@ -61,6 +61,8 @@ pub struct Options<'a> {
     pub live: bool,
     /// Every record is decoded, not only those that can matter.
     pub everything: bool,
+    /// How much of a plain file is one job: [`PART`], if nothing speaks for less.
+    pub part: u64,
     /// Bytes of the inputs read so far, as they lie on disk or come in.
     pub progress: &'a AtomicU64,
 }
@@ -112,7 +114,7 @@ pub fn read<C: Collector>(
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let (jobs, buffers) = (jobs, buffers);
-            let _ = hand_out(inputs, &jobs, &buffers, &stop, options.progress);
+            let _ = hand_out(inputs, &jobs, &buffers, &stop, options);
         });
         for _ in 0..workers {
             let done = done.clone();
@@ -135,8 +137,9 @@ fn hand_out(
     jobs: &SyncSender<Job>,
     buffers: &Receiver<Vec<u8>>,
     stop: &AtomicBool,
-    progress: &AtomicU64,
+    options: &Options<'_>,
 ) -> Result<(), Gone> {
+    let progress = options.progress;
     let mut number = 0;
     for (input, source) in inputs.iter().enumerate() {
         let mut first = true;
@@ -159,12 +162,13 @@ fn hand_out(
                 let mut start = 0;
                 while start < size {
                     buffers.recv().map_err(|_| Gone)?;
-                    let stop = (start + PART).min(size);
+                    let stop = start.saturating_add(options.part.max(1)).min(size);
                     let end = stop == size;
                     let stop = if end { u64::MAX } else { stop };
                     send(Work::Part { file: Arc::clone(&file), start, stop }, end, None)?;
-                    progress.fetch_add(PART.min(size - start), Ordering::Relaxed);
-                    start = if end { size } else { stop };
+                    let next = if end { size } else { stop };
+                    progress.fetch_add(next - start, Ordering::Relaxed);
+                    start = next;
                 }
             }
             Ok(Opened::Stream { reader, live }) => {
@@ -209,7 +213,9 @@ fn work<C: Collector>(
     let mut buffer = Vec::new();
     loop {
         // The lock is held while waiting: whoever holds it is the one to be woken.
-        let Ok(job) = waiting.lock().map_or_else(|_| Err(()), |jobs| jobs.recv().map_err(|_| ())) else { return };
+        let Ok(job) = waiting.lock().map_or_else(|_| Err(()), |jobs| jobs.recv().map_err(|_| ())) else {
+            return;
+        };
         let decoder = begin(job.first, options);
         let result = scan(job, decoder, &mut scanner, &mut collector, &mut buffer);
         if done.send(result).is_err() {
@@ -356,9 +362,10 @@ impl<C: Collector, F: Fn() -> C> Merger<'_, C, F> {
     }
 
     fn close_records(&mut self, input: usize, merge: &mut dyn FnMut(Step<'_, C::Part>) -> bool) -> bool {
-        let Some(mut decoder) = self.open.take() else { return true };
-        let (_, collector, _) =
-            self.again.get_or_insert_with(|| (Scanner::new(), (self.collector)(), Vec::new()));
+        let Some(mut decoder) = self.open.take() else {
+            return true;
+        };
+        let (_, collector, _) = self.again.get_or_insert_with(|| (Scanner::new(), (self.collector)(), Vec::new()));
         decoder.close_records(&mut |item| collector.item(item));
         let part = collector.take();
         self.open = (!decoder.is_idle()).then_some(decoder);

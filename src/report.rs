@@ -225,9 +225,9 @@ impl<'a> Reporter<'a> {
                 self.cells.add(key.at(origin), cell);
             }
             for (key, latest) in segment.latest {
+                let group = key.settled(|origin| self.settle(origin));
                 for moment in latest {
-                    let key = key.settled(|origin| self.settle(origin));
-                    self.latest.add(key, Moment { input, ..moment });
+                    self.latest.add(&group, Moment { input, ..moment });
                 }
             }
             for event in segment.identified {
@@ -293,11 +293,8 @@ impl<'a> Reporter<'a> {
 
     /// Ends the report: places each deployment by the strongest evidence, and leaves out what is not wanted.
     pub fn finish(self) -> Report {
-        let mut attributions: Vec<(Attribution, Arc<Origin>)> = self
-            .tallies
-            .keys()
-            .map(|origin| (attribute(origin, &self.settings.given), Arc::clone(origin)))
-            .collect();
+        let mut attributions: Vec<(Attribution, Arc<Origin>)> =
+            self.tallies.keys().map(|origin| (attribute(origin, &self.settings.given), Arc::clone(origin))).collect();
         // The map has no order: what is said first decides where the evidence is equal, and that is the name order.
         attributions.sort_by(|a, b| {
             (&a.0.deployment, a.0.evidence, a.0.hosting, &a.0.deployment_type, &a.0.project).cmp(&(
@@ -367,10 +364,8 @@ impl<'a> Reporter<'a> {
             new_index.push(next);
             next += usize::from(*show);
         }
-        let counts = counts
-            .into_iter()
-            .map(|count| Count { deployment: new_index[count.deployment], ..count })
-            .collect();
+        let counts =
+            counts.into_iter().map(|count| Count { deployment: new_index[count.deployment], ..count }).collect();
         let mut at = 0;
         deployments.retain(|_| {
             at += 1;
@@ -406,15 +401,7 @@ impl Attribution {
 
 impl Deployment {
     fn new(attribution: Attribution) -> Self {
-        Self {
-            attribution,
-            outcomes: [0; 4],
-            causes: [0; 6],
-            size_bytes: 0,
-            overflows: 0,
-            first: None,
-            last: None,
-        }
+        Self { attribution, outcomes: [0; 4], causes: [0; 6], size_bytes: 0, overflows: 0, first: None, last: None }
     }
 
     fn take(&mut self, tally: &Tally, wanted: impl Fn(Outcome, &Attribution) -> bool) {

@@ -9,8 +9,8 @@ mod window;
 pub use window::{Splitter, Window, first_byte};
 
 use crate::decode::{Decoder, Item, mark_of};
-use memchr::{memchr, memchr_iter, memrchr};
-use needles::{Needle, Needles};
+use memchr::{memchr, memrchr};
+use needles::Needles;
 
 /// How long a line may be.
 pub const MAX_LINE: usize = 4 * 1024 * 1024;
@@ -86,39 +86,34 @@ impl Scanner {
         let bytes = window.bytes();
         let new = &bytes[window.new_from()..];
         self.counts.bytes += window.passed_over() + new.len() as u64;
-        self.counts.lines += window.oversize() + memchr_iter(b'\n', new).count() as u64;
+        let mut found = self.needles.survey(bytes, window.new_from());
+        self.counts.lines += window.oversize() + found.newlines;
         self.counts.lines += u64::from(new.last().is_some_and(|b| *b != b'\n'));
         self.counts.oversize += window.oversize();
 
         let mut at = window.new_from();
-        // The search goes on behind a line's needle that turned out harmless, in the same line.
-        let mut search_from = at;
         while at < bytes.len() {
             if !self.decoder.is_idle() {
                 let end = line_end(bytes, at);
                 self.decoder.feed(line_of(bytes, at, end), window.offset(at), &mut |item| sink.item(item));
                 at = end;
-                search_from = at;
                 self.idle_since = window.offset(at);
                 continue;
             }
-            let Some((needle, found)) = self.needles.find(bytes, search_from.max(at)) else { break };
-            let start = memrchr(b'\n', &bytes[at..found]).map_or(at, |newline| at + newline + 1);
-            if needle == Needle::Stream && needles::is_whole_docker_line(&bytes[start..found]) {
-                search_from = found + 1;
-                continue;
-            }
-            let end = line_end(bytes, found);
+            let Some((is_phrase, hit)) = self.needles.next(bytes, at, &mut found) else {
+                break;
+            };
+            let start = memrchr(b'\n', &bytes[at..hit]).map_or(at, |newline| at + newline + 1);
+            let end = line_end(bytes, hit);
             let line = line_of(bytes, start, end);
             let offset = window.offset(start);
-            if !(needle == Needle::Phrase && sink.exact(line, offset))
+            if !(is_phrase && sink.exact(line, offset))
                 && !self.decoder.feed_or_ask(line, offset, &mut |item| sink.item(item))
             {
                 self.show_lines_above(window, start);
                 self.decoder.feed(line, offset, &mut |item| sink.item(item));
             }
             at = end;
-            search_from = at;
             self.idle_since = window.offset(at);
         }
     }
@@ -133,7 +128,9 @@ impl Scanner {
         let mut end = start;
         for _ in 0..LOOKBACK_LINES {
             // A line is only looked at where the whole of it lies within bounds.
-            let Some(text) = bytes.get(floor..end.saturating_sub(1)).filter(|_| end > floor) else { break };
+            let Some(text) = bytes.get(floor..end.saturating_sub(1)).filter(|_| end > floor) else {
+                break;
+            };
             let from = match memrchr(b'\n', text) {
                 Some(newline) => floor + newline + 1,
                 None if floor == window.index(self.idle_since) && (floor > 0 || window.offset(0) == 0) => floor,

@@ -87,7 +87,9 @@ impl Writer {
             return Ok(Self::Ndjson(destination.open()?));
         }
         #[cfg(not(feature = "report"))]
-        anyhow::bail!("CSV and Parquet need the feature 'report', which this program was built without; ask for ndjson");
+        anyhow::bail!(
+            "CSV and Parquet need the feature 'report', which this program was built without; ask for ndjson"
+        );
         #[cfg(feature = "report")]
         {
             use crate::report::frame::EventWriter;
@@ -235,8 +237,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
         broken_off: false,
     };
     let mut progress = Progress::new(inputs.iter().map(Input::size).sum(), destination.is_terminal());
-    let read = std::mem::take(&mut progress.read);
-    let reading = read::Options { jobs: options.jobs.count(), live: true, everything: false, progress: &read };
+    let bytes = std::mem::take(&mut progress.read);
+    let reading =
+        read::Options { jobs: options.jobs.count(), live: true, everything: false, part: read::PART, progress: &bytes };
     let mut result = Ok(());
     read::read(&inputs, &reading, Items::default, &mut |step| {
         result = match step {
@@ -250,7 +253,10 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
                     say(&format!("{}: {}", sources[input], remedy(error)));
                     exit = Exit::Failed;
                 } else if std::mem::take(&mut attributor.broken_off) {
-                    say(&format!("{}: a JSON body breaks off; what came before counts; fetch it again", sources[input]));
+                    say(&format!(
+                        "{}: a JSON body breaks off; what came before counts; fetch it again",
+                        sources[input]
+                    ));
                     exit = Exit::Failed;
                 }
                 Ok(())
@@ -259,7 +265,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
         if result.as_ref().is_err_and(super::is_closed_pipe) {
             leave_at_once();
         }
-        progress.read.store(read.load(Ordering::Relaxed), Ordering::Relaxed);
+        progress.read.store(bytes.load(Ordering::Relaxed), Ordering::Relaxed);
         progress.show();
         result.is_ok()
     });

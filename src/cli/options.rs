@@ -51,7 +51,9 @@ pub(super) fn remedy(error: &std::io::Error) -> String {
     match error.kind() {
         Kind::NotFound => "no such file or directory; check the path".to_owned(),
         Kind::PermissionDenied => "permission denied; run as a user who may read it".to_owned(),
-        Kind::UnexpectedEof => format!("it breaks off ({error}); what came before counts; fetch the file again"),
+        Kind::UnexpectedEof => {
+            format!("it breaks off ({error}); what came before counts; fetch the file again")
+        }
         Kind::InvalidData | Kind::InvalidInput | Kind::Other => {
             format!("it is damaged ({error}); what came before counts; fetch the file again")
         }

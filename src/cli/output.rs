@@ -37,14 +37,19 @@ impl Destination {
     /// Opens it.
     pub(super) fn open(&self) -> anyhow::Result<Output> {
         match self {
-            Self::Stdout => Ok(Output { writer: BufWriter::with_capacity(64 * 1024, Sink::Stdout(io::stdout())), rename: None }),
+            Self::Stdout => {
+                Ok(Output { writer: BufWriter::with_capacity(64 * 1024, Sink::Stdout(io::stdout())), rename: None })
+            }
             Self::File(path) => {
                 let name = path.file_name().with_context(|| format!("{}: not a file's name", path.display()))?;
                 let mut unfinished = name.to_owned();
                 unfinished.push(format!(".{}.tmp", std::process::id()));
                 let unfinished = path.with_file_name(unfinished);
                 let file = File::create(&unfinished).with_context(|| {
-                    format!("{}: cannot be written; check that its directory exists and is yours to write", path.display())
+                    format!(
+                        "{}: cannot be written; check that its directory exists and is yours to write",
+                        path.display()
+                    )
                 })?;
                 let rename = Some((unfinished, path.clone()));
                 Ok(Output { writer: BufWriter::with_capacity(64 * 1024, Sink::File(file)), rename })

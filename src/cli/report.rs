@@ -58,9 +58,10 @@ enum Format {
 }
 
 fn outcome(text: &str) -> Result<Outcome, String> {
-    Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == text).ok_or_else(|| {
-        format!("expected some of {}", Outcome::ALL.map(Outcome::as_str).join(", "))
-    })
+    Outcome::ALL
+        .into_iter()
+        .find(|outcome| outcome.as_str() == text)
+        .ok_or_else(|| format!("expected some of {}", Outcome::ALL.map(Outcome::as_str).join(", ")))
 }
 
 /// Runs the command.
@@ -111,8 +112,14 @@ fn read(inputs: &[Input], settings: &Settings, options: &Options, exit: &mut Exi
     let sources = names(inputs);
     let total: Option<u64> = inputs.iter().map(Input::size).sum();
     let mut progress = Progress::new(total, false);
-    let read = std::mem::take(&mut progress.read);
-    let reading = read::Options { jobs: options.jobs.count(), live: false, everything: false, progress: &read };
+    let bytes = std::mem::take(&mut progress.read);
+    let reading = read::Options {
+        jobs: options.jobs.count(),
+        live: false,
+        everything: false,
+        part: read::PART,
+        progress: &bytes,
+    };
     let mut reporter = Reporter::new(settings, &sources);
     read::read(inputs, &reading, || Tallier::new(settings), &mut |step| {
         match step {
@@ -122,13 +129,16 @@ fn read(inputs: &[Input], settings: &Settings, options: &Options, exit: &mut Exi
                     say(&format!("{}: {}", sources[input], remedy(error)));
                     *exit = Exit::Failed;
                 } else if reporter.is_damaged() {
-                    say(&format!("{}: a JSON body breaks off; what came before counts; fetch it again", sources[input]));
+                    say(&format!(
+                        "{}: a JSON body breaks off; what came before counts; fetch it again",
+                        sources[input]
+                    ));
                     *exit = Exit::Failed;
                 }
                 reporter.end(error.is_some());
             }
         }
-        progress.read.store(read.load(std::sync::atomic::Ordering::Relaxed), std::sync::atomic::Ordering::Relaxed);
+        progress.read.store(bytes.load(std::sync::atomic::Ordering::Relaxed), std::sync::atomic::Ordering::Relaxed);
         progress.show();
         true
     });

@@ -69,7 +69,13 @@ pub(super) fn lane_name(owner: &str) -> Arc<str> {
 }
 
 /// Reads the text of a record's arguments.
-pub(super) fn read(frame: &Frame<'_>, arguments: &str, cut: bool, origin: impl FnOnce() -> Origin, context: &Context<'_>) -> Reading {
+pub(super) fn read(
+    frame: &Frame<'_>,
+    arguments: &str,
+    cut: bool,
+    origin: impl FnOnce() -> Origin,
+    context: &Context<'_>,
+) -> Reading {
     use super::message::Message;
     match super::message::read(arguments, cut) {
         Message::Access(mut access) => {

@@ -193,7 +193,9 @@ impl Decoder {
     }
 
     fn add_piece(&mut self, at: usize, payload: &str, end: End) {
-        let Some(piece) = &mut self.lanes[at].1.piece else { return };
+        let Some(piece) = &mut self.lanes[at].1.piece else {
+            return;
+        };
         piece.push(payload, self.fed);
         let ends = match end {
             End::Line => true,
@@ -207,7 +209,9 @@ impl Decoder {
 
     /// Goes on with a line whose pieces have come together, or whose rest is `missing`.
     fn end_piece(&mut self, at: usize, missing: bool) {
-        let Some(piece) = self.lanes[at].1.piece.take() else { return };
+        let Some(piece) = self.lanes[at].1.piece.take() else {
+            return;
+        };
         match piece.join() {
             Ok((text, mut frame)) => {
                 if missing && frame.cut == Cut::Whole {
@@ -367,7 +371,9 @@ impl Decoder {
 
     /// Reads the record that is open in a lane. `early` says that its end did not show.
     fn close(&mut self, at: usize, early: bool) {
-        let Some(open) = self.lanes[at].1.open.take() else { return };
+        let Some(open) = self.lanes[at].1.open.take() else {
+            return;
+        };
         let unfinished = early && matches!(open.openness.now(), Open::Literal | Open::Object);
         let mut output = Output::default();
         shape::read_text(&open.text, &open.frame, unfinished, self.everything, &mut output);

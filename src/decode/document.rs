@@ -75,7 +75,9 @@ impl Document {
                 escaped: false,
             }));
         }
-        let Self::Inside(inside) = self else { return vec![(line.to_vec(), offset)] };
+        let Self::Inside(inside) = self else {
+            return vec![(line.to_vec(), offset)];
+        };
         if !inside.push(line, offset, output) {
             let lines = std::mem::take(&mut inside.lines);
             *self = Self::Done;
@@ -92,7 +94,9 @@ impl Document {
         if let Self::Inside(inside) = std::mem::take(self) {
             let text = super::readable(&inside.item);
             let frame = Frame { cut: Cut::of(&text), ..inside.frame() };
-            if matters(text.as_bytes()) && let Parsed::Cut(value) = json::parse(&text) {
+            if matters(text.as_bytes())
+                && let Parsed::Cut(value) = json::parse(&text)
+            {
                 read_value(&value, &frame, output);
             }
             if inside.items_at > 0 {
@@ -105,7 +109,9 @@ impl Document {
 /// Whether a line opens JSON and breaks off where a pretty printer does.
 fn begins_document(text: &str) -> bool {
     let text = text.trim();
-    text.starts_with(['{', '[']) && text.ends_with(['{', '[']) && text.bytes().all(|b| !b.is_ascii_control())
+    text.starts_with(['{', '['])
+        && text.ends_with(['{', '['])
+        && text.bytes().all(|b| !b.is_ascii_control())
         && text.replace([' ', '\t'], "").trim_start_matches("{\"entries\":").trim_matches(['{', '[']).is_empty()
 }
 
@@ -154,7 +160,9 @@ impl Inside {
                     }
                 }
                 b'}' | b']' => {
-                    let Some(open) = self.stack.pop() else { return false };
+                    let Some(open) = self.stack.pop() else {
+                        return false;
+                    };
                     if (open == b'{') != (b == b'}') {
                         return false;
                     }

@@ -42,9 +42,10 @@ pub(crate) enum End {
 /// Opens an envelope of text.
 pub(crate) fn open_text(line: &str) -> Option<Opened<'_>> {
     match line.as_bytes().first()? {
-        b'0'..=b'9' => {
-            cri::open(line).or_else(|| syslog::open(line)).or_else(|| prefix::open_timestamp(line)).or_else(|| prefix::open_compose(line))
-        }
+        b'0'..=b'9' => cri::open(line)
+            .or_else(|| syslog::open(line))
+            .or_else(|| prefix::open_timestamp(line))
+            .or_else(|| prefix::open_compose(line)),
         b'<' => syslog::open(line),
         b'[' => prefix::open_pod(line),
         b'A'..=b'Z' => syslog::open(line).or_else(|| prefix::open_compose(line)),

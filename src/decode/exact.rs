@@ -18,10 +18,10 @@ const LONG: usize = 1024;
 pub(crate) struct Exact<'a> {
     pub(crate) time: Timestamp,
     pub(crate) outcome: Outcome,
-    pub(crate) function: &'a str,
+    pub(crate) function: &'a [u8],
     pub(crate) size_bytes: Option<u64>,
-    pub(crate) error: Option<&'a str>,
-    pub(crate) cause: Option<&'a str>,
+    pub(crate) error: Option<&'a [u8]>,
+    pub(crate) cause: Option<&'a [u8]>,
     /// The `convex` object, not looked into.
     pub(crate) convex: Option<&'a [u8]>,
 }
@@ -48,7 +48,7 @@ pub(crate) fn read(line: &[u8]) -> Option<Exact<'_>> {
     at.expect(b",\"message\":\"'{\\\"timestamp\\\":\\\"")?;
     let time = at.plain(b"\\\"")?;
     // The decoder would fall back on the record's time.
-    let time = Timestamp::parse(time)?;
+    let time = Timestamp::parse_utc_millis(time)?;
     at.expect(b",\\\"level\\\":\\\"")?;
     at.plain(b"\\\"")?;
     at.expect(b",\\\"topic\\\":\\\"")?;
@@ -58,14 +58,13 @@ pub(crate) fn read(line: &[u8]) -> Option<Exact<'_>> {
     at.expect(b",\\\"message\\\":\\\"Storage access: ")?;
     // A word that is none of the three may be followed by arguments in the message.
     let outcome = match at.plain(b"\\\"")? {
-        "direct" => Outcome::Direct,
-        "http-fallback" => Outcome::HttpFallback,
-        "direct-failed" => Outcome::DirectFailed,
+        b"direct" => Outcome::Direct,
+        b"http-fallback" => Outcome::HttpFallback,
+        b"direct-failed" => Outcome::DirectFailed,
         _ => return None,
     };
     at.expect(b",\\\"metadata\\\":{")?;
-    let mut exact =
-        Exact { time, outcome, function, size_bytes: None, error: None, cause: None, convex: None };
+    let mut exact = Exact { time, outcome, function, size_bytes: None, error: None, cause: None, convex: None };
     loop {
         at.expect(b"\\\"")?;
         let key = at.plain(b"\\\"")?;
@@ -75,11 +74,11 @@ pub(crate) fn read(line: &[u8]) -> Option<Exact<'_>> {
             None => None,
         };
         match (key, text) {
-            ("size", None) => exact.size_bytes = Some(at.number()?),
-            ("error" | "cause", Some(text)) if text.len() > LONG => return None,
-            ("error", Some(text)) => exact.error = Some(text),
-            ("cause", Some(text)) => exact.cause = Some(text),
-            ("storageId" | "reason" | "note", Some(_)) => {}
+            (b"size", None) => exact.size_bytes = Some(at.number()?),
+            (b"error" | b"cause", Some(text)) if text.len() > LONG => return None,
+            (b"error", Some(text)) => exact.error = Some(text),
+            (b"cause", Some(text)) => exact.cause = Some(text),
+            (b"storageId" | b"reason" | b"note", Some(_)) => {}
             _ => return None,
         }
         if at.expect(b",").is_none() {
@@ -142,12 +141,11 @@ impl<'a> Cursor<'a> {
     /// Text without anything that is escaped at any layer, up to and over its closing quote. Short texts are the rule,
     /// so bytes are looked at one by one.
     #[inline]
-    fn plain(&mut self, close: &[u8]) -> Option<&'a str> {
+    fn plain(&mut self, close: &[u8]) -> Option<&'a [u8]> {
         let end = self.rest.iter().position(|b| !PLAIN[usize::from(*b)])?;
         let (text, rest) = self.rest.split_at(end);
         self.rest = rest.strip_prefix(close)?;
-        // All of it is ASCII.
-        std::str::from_utf8(text).ok()
+        Some(text)
     }
 }
 
@@ -172,7 +170,10 @@ mod tests {
     fn the_line_that_convex_writes() {
         let exact = read(LINE.as_bytes()).unwrap();
         assert_eq!(exact.outcome, Outcome::DirectFailed);
-        assert_eq!((exact.size_bytes, exact.error, exact.function), (Some(12), Some("fetch failed"), "zip:run"));
+        assert_eq!(
+            (exact.size_bytes, exact.error, exact.function),
+            (Some(12), Some(&b"fetch failed"[..]), &b"zip:run"[..])
+        );
         assert_eq!(exact.convex, Some(&br#"{"deployment_name":"a"}"#[..]));
     }
 

@@ -51,7 +51,9 @@ impl<'a> Head<'a> {
         }
         match line.as_bytes().first() {
             Some(b'{' | b'[') if line.trim_end().len() == 1 => return Head::Bracket,
-            Some(b' ' | b'T' | b'D' | b'I' | b'W' | b'E') if is_tracing(line) => return Head::Tracing,
+            Some(b' ' | b'T' | b'D' | b'I' | b'W' | b'E') if is_tracing(line) => {
+                return Head::Tracing;
+            }
             _ => {}
         }
         if begins_with_phrase(line) {
@@ -76,8 +78,12 @@ impl<'a> Head<'a> {
 /// `  INFO target::module: text`, what `tracing-subscriber` prints behind its time stamp.
 fn is_tracing(line: &str) -> bool {
     let line = line.trim_start_matches(' ');
-    let Some((level, rest)) = line.split_once(' ') else { return false };
-    let Some((target, _)) = rest.split_once(": ").or_else(|| rest.split_once(':')) else { return false };
+    let Some((level, rest)) = line.split_once(' ') else {
+        return false;
+    };
+    let Some((target, _)) = rest.split_once(": ").or_else(|| rest.split_once(':')) else {
+        return false;
+    };
     matches!(level, "TRACE" | "DEBUG" | "INFO" | "WARN" | "ERROR")
         && !target.is_empty()
         && target.len() <= 128

@@ -124,7 +124,14 @@ pub(super) struct OpenRecord {
 
 impl OpenRecord {
     pub(super) fn new(text: &str, frame: &Frame<'_>, openness: Openness, fed: u64) -> Self {
-        Self { text: text.to_owned(), frame: frame.clone().into_owned(), openness, wrapped: false, lines: 1, last_fed: fed }
+        Self {
+            text: text.to_owned(),
+            frame: frame.clone().into_owned(),
+            openness,
+            wrapped: false,
+            lines: 1,
+            last_fed: fed,
+        }
     }
 
     /// Whether a line without a mark of its own belongs to the record.

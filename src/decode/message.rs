@@ -151,7 +151,9 @@ pub(crate) fn read(text: &str, cut: bool) -> Message {
 
 /// Reads `Storage access: <word> …`. `word_cut` says that the text's end may be missing, `cut` that the record's may.
 fn read_plain(text: &str, arguments: &str, word_cut: bool, cut: bool) -> Message {
-    let Some((outcome, rest)) = outcome_of(text, word_cut) else { return Message::Other };
+    let Some((outcome, rest)) = outcome_of(text, word_cut) else {
+        return Message::Other;
+    };
     let mut metadata = Metadata::default();
     inspect::read_arguments(rest, &mut metadata);
     inspect::read_arguments(arguments, &mut metadata);
@@ -196,9 +198,10 @@ pub(crate) fn from_app_json(value: &Json<'_>, message_cut: bool, cut: bool) -> M
     }
     Message::Access(Box::new(Access {
         outcome,
-        time: value.text("timestamp").and_then(Timestamp::parse).or_else(|| {
-            value.number("timestamp").and_then(Timestamp::from_millis)
-        }),
+        time: value
+            .text("timestamp")
+            .and_then(Timestamp::parse)
+            .or_else(|| value.number("timestamp").and_then(Timestamp::from_millis)),
         level: value.text("level").map(|level| clip(level, 32).to_ascii_uppercase()),
         metadata,
         truncated: cut,
@@ -273,7 +276,8 @@ mod tests {
 
     #[test]
     fn a_cut_message_counts_and_a_cut_word_is_other() {
-        let json = "'{\"timestamp\":\"2026-11-23T08:27:21.083Z\",\"level\":\"info\",\"message\":\"Storage access: direct";
+        let json =
+            "'{\"timestamp\":\"2026-11-23T08:27:21.083Z\",\"level\":\"info\",\"message\":\"Storage access: direct";
         assert_eq!(access(json, true).outcome, Outcome::Other);
         assert_eq!(access(&format!("{json}\",\"metadata\":{{\"sto"), true).outcome, Outcome::Direct);
         assert_eq!(access(&format!("{json} (truncated due to length)"), false).outcome, Outcome::Other);

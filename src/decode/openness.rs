@@ -92,7 +92,10 @@ impl Openness {
                 }
                 continue;
             }
-            if at_token_start && self.depth == 0 && c.is_alphabetic() && inspect::is_error(text.get(i..).unwrap_or_default())
+            if at_token_start
+                && self.depth == 0
+                && c.is_alphabetic()
+                && inspect::is_error(text.get(i..).unwrap_or_default())
             {
                 self.error = true;
                 return;

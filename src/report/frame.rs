@@ -77,12 +77,8 @@ pub fn timeline(report: &Report, most: usize) -> PolarsResult<Option<Timeline>> 
         return Ok(None);
     }
     let column = ((col("time") - lit(first)) / lit(width)).cast(DataType::Int64).alias("column");
-    let grouped = frame(&report.counts)?
-        .lazy()
-        .filter(col("time").is_not_null())
-        .group_by([column])
-        .agg(sums())
-        .collect()?;
+    let grouped =
+        frame(&report.counts)?.lazy().filter(col("time").is_not_null()).group_by([column]).agg(sums()).collect()?;
     let mut counts = vec![[0; 4]; columns as usize];
     for row in 0..grouped.height() {
         if let AnyValue::Int64(column) = grouped.column("column")?.get(row)?

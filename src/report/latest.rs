@@ -108,19 +108,34 @@ impl Ord for Moment {
 #[derive(Debug)]
 pub(super) struct Latest {
     most: usize,
-    groups: HashMap<Group, BinaryHeap<Reverse<Moment>>>,
+    groups: Vec<(Group, BinaryHeap<Reverse<Moment>>)>,
+    /// Where each group stands.
+    places: HashMap<Group, usize>,
 }
 
 impl Latest {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, groups: HashMap::new() }
+        Self { most, groups: Vec::new(), places: HashMap::new() }
     }
 
-    pub(super) fn add(&mut self, group: Group, moment: Moment) {
-        if self.most == 0 || (self.groups.len() >= MAX_GROUPS && !self.groups.contains_key(&group)) {
-            return;
+    /// Where a group stands, until what was kept is taken; none where there are too many.
+    pub(super) fn place(&mut self, group: &Group) -> Option<usize> {
+        if let Some(place) = self.places.get(group) {
+            return Some(*place);
         }
-        let heap = self.groups.entry(group).or_default();
+        if self.most == 0 || self.groups.len() >= MAX_GROUPS {
+            return None;
+        }
+        self.groups.push((group.clone(), BinaryHeap::new()));
+        self.places.insert(group.clone(), self.groups.len() - 1);
+        Some(self.groups.len() - 1)
+    }
+
+    pub(super) fn add(&mut self, group: &Group, moment: Moment) {
+        let Some(place) = self.place(group) else {
+            return;
+        };
+        let heap = &mut self.groups[place].1;
         if heap.len() < self.most {
             heap.push(Reverse(moment));
         } else if heap.peek().is_some_and(|oldest| oldest.0 < moment) {
@@ -133,20 +148,16 @@ impl Latest {
     pub(super) fn offer(&mut self, event: Box<Event>, input: usize, together: bool) {
         if let Some(group) = Group::of(&event.origin, event.outcome, together) {
             let moment = Moment { time: event.time, input, offset: event.offset, what: What::Event(event) };
-            self.add(group, moment);
+            self.add(&group, moment);
         }
     }
 
-    /// Offers an event by its line, which is copied only if it is among the latest; a line that makes room for it gives
-    /// up its buffer.
-    pub(super) fn offer_line(&mut self, group: &Group, time: Timestamp, offset: u64, line: &[u8]) {
-        if !self.groups.contains_key(group) {
-            if self.groups.len() >= MAX_GROUPS || self.most == 0 {
-                return;
-            }
-            self.groups.insert(group.clone(), BinaryHeap::new());
-        }
-        let Some(heap) = self.groups.get_mut(group) else { return };
+    /// Offers an event by its line to the group at this place. The line is copied only if it is among the latest, and
+    /// into the buffer of the one that makes room for it.
+    pub(super) fn offer_line(&mut self, place: usize, time: Timestamp, offset: u64, line: &[u8]) {
+        let Some((_, heap)) = self.groups.get_mut(place) else {
+            return;
+        };
         let order = (Some(time), 0, offset);
         if heap.len() < self.most {
             heap.push(Reverse(Moment { time: Some(time), input: 0, offset, what: What::Line(line.to_vec()) }));
@@ -165,7 +176,8 @@ impl Latest {
 
     /// Takes out what was kept.
     pub(super) fn take(&mut self) -> Vec<(Group, Vec<Moment>)> {
-        self.groups.drain().map(|(group, heap)| (group, heap.into_iter().map(|moment| moment.0).collect())).collect()
+        self.places.clear();
+        self.groups.drain(..).map(|(group, heap)| (group, heap.into_iter().map(|moment| moment.0).collect())).collect()
     }
 
     /// The newest of all that are wanted, the newest first.

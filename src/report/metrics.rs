@@ -19,12 +19,10 @@ pub fn text(report: &Report) -> prometheus::Result<String> {
     let failures =
         gauge("failures", "Failed direct accesses in the logs, by cause.", &["deployment", "hosting", "cause"])?;
     let size = gauge("size_bytes", "Sizes of the accessed blobs, added up.", &place)?;
-    let overflows = gauge("log_overflows", "How often Convex dropped log lines, so that events may be missing.", &place)?;
-    let last = gauge(
-        "last_timestamp_seconds",
-        "Time of the last storage access in the logs, in seconds since 1970.",
-        &place,
-    )?;
+    let overflows =
+        gauge("log_overflows", "How often Convex dropped log lines, so that events may be missing.", &place)?;
+    let last =
+        gauge("last_timestamp_seconds", "Time of the last storage access in the logs, in seconds since 1970.", &place)?;
     let input = gauge("input", "What was read from the logs, and what could not be used.", &["kind"])?;
     for deployment in &report.deployments {
         let name = &*deployment.attribution.deployment;

@@ -264,26 +264,37 @@ pub struct Tallier<'a> {
     /// This segment's tallies, and where each origin's stands.
     tallies: Vec<(Arc<Origin>, Tally)>,
     slots: HashMap<Arc<Origin>, usize>,
-    /// `convex` objects by their bytes: the origin, its group of fallbacks, and where its tally stands in this segment.
-    by_bytes: HashMap<Box<[u8]>, Known>,
+    /// `convex` objects by their bytes, and what is known of each; the first is that of lines without any.
+    by_bytes: hashbrown::HashMap<Box<[u8]>, usize>,
+    known: Vec<Known>,
     segment: u64,
-    no_origin: Arc<Origin>,
     cells: Cells,
     latest: Latest,
     identified: Vec<Box<Event>>,
     overflows: Vec<(Arc<Origin>, Option<Identity>, u64)>,
-    causes: HashMap<Box<[u8]>, Cause>,
+    causes: hashbrown::HashMap<Box<[u8]>, Cause>,
+    /// Where the texts of a failure are put together.
+    texts: Vec<u8>,
     /// Whether lines may be read by their exact bytes: not where their columns are looked at.
     reads_exactly: bool,
 }
 
-#[derive(Clone)]
+/// The known origin of lines without a `convex` object.
+const NO_ORIGIN: usize = 0;
+
+/// An origin, and where its events are counted in this segment.
 struct Known {
     origin: Arc<Origin>,
-    fallback: Option<Group>,
-    failed: Option<Group>,
     segment: u64,
     slot: usize,
+    fallback: Option<usize>,
+    failed: Option<usize>,
+}
+
+impl Known {
+    fn new(origin: Arc<Origin>) -> Self {
+        Self { origin, segment: 0, slot: 0, fallback: None, failed: None }
+    }
 }
 
 impl<'a> Tallier<'a> {
@@ -295,14 +306,15 @@ impl<'a> Tallier<'a> {
             banner: None,
             tallies: Vec::new(),
             slots: HashMap::new(),
-            by_bytes: HashMap::new(),
+            by_bytes: hashbrown::HashMap::new(),
+            known: vec![Known::new(Arc::default())],
             segment: 1,
-            no_origin: Arc::default(),
             cells: Cells::new(settings.detail),
             latest: Latest::new(settings.failures),
             identified: Vec::new(),
             overflows: Vec::new(),
-            causes: HashMap::new(),
+            causes: hashbrown::HashMap::new(),
+            texts: Vec::new(),
             reads_exactly: settings.filter.is_of_time_only(),
         }
     }
@@ -357,44 +369,52 @@ impl<'a> Tallier<'a> {
     }
 
     /// The cause that a failure's texts tell; few different ones fill most logs.
-    fn cause(&mut self, error: Option<&str>, cause: Option<&str>) -> Cause {
-        let key = [error.unwrap_or("\0"), "\n", cause.unwrap_or("\0")].concat().into_bytes();
-        if let Some(known) = self.causes.get(key.as_slice()) {
+    fn cause(&mut self, error: Option<&[u8]>, cause: Option<&[u8]>) -> Cause {
+        self.texts.clear();
+        for text in [error, cause] {
+            // No text of an exact line holds a control character.
+            self.texts.extend_from_slice(text.unwrap_or(b"\0"));
+            self.texts.push(b'\n');
+        }
+        if let Some(known) = self.causes.get(self.texts.as_slice()) {
             return *known;
         }
-        let found = classify(error, cause);
+        // An exact line is ASCII.
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        let found = classify(error.map(text), cause.map(text));
         if self.causes.len() >= MAX_CAUSES {
             self.causes.clear();
         }
-        self.causes.insert(key.into_boxed_slice(), found);
+        self.causes.insert(self.texts.as_slice().into(), found);
         found
     }
 
     /// What is known of a `convex` object by its bytes; none where they are no JSON.
-    fn known(&mut self, convex: &[u8]) -> Option<Known> {
-        let segment = self.segment;
-        if let Some(known) = self.by_bytes.get(convex)
-            && known.segment == segment
-        {
-            return Some(known.clone());
-        }
-        let origin = match self.by_bytes.get(convex) {
-            Some(known) => Arc::clone(&known.origin),
-            None => Arc::new(exact::origin(convex)?),
+    fn known(&mut self, convex: &[u8]) -> Option<usize> {
+        let index = match self.by_bytes.get(convex) {
+            Some(index) => *index,
+            None => {
+                let origin = Arc::new(exact::origin(convex)?);
+                if self.by_bytes.len() >= MAX_ORIGINS {
+                    self.by_bytes.clear();
+                    self.known.truncate(1);
+                }
+                self.known.push(Known::new(origin));
+                self.by_bytes.insert(convex.into(), self.known.len() - 1);
+                self.known.len() - 1
+            }
         };
+        Some(index)
+    }
+
+    /// Finds the places in this segment of what an origin's events are counted in.
+    fn place(&mut self, index: usize) {
+        let origin = Arc::clone(&self.known[index].origin);
         let slot = self.slot(&origin);
-        let known = Known {
-            fallback: Group::of(&origin, Outcome::HttpFallback, true),
-            failed: Group::of(&origin, Outcome::DirectFailed, true),
-            origin,
-            segment,
-            slot,
-        };
-        if self.by_bytes.len() >= MAX_ORIGINS {
-            self.by_bytes.clear();
-        }
-        self.by_bytes.insert(convex.into(), known.clone());
-        Some(known)
+        let mut group = |outcome| Group::of(&origin, outcome, true).and_then(|group| self.latest.place(&group));
+        let (fallback, failed) = (group(Outcome::HttpFallback), group(Outcome::DirectFailed));
+        let known = &mut self.known[index];
+        (known.slot, known.fallback, known.failed, known.segment) = (slot, fallback, failed, self.segment);
     }
 }
 
@@ -427,26 +447,26 @@ impl Sink for Tallier<'_> {
         if !self.reads_exactly {
             return false;
         }
-        let Some(event) = exact::read(line) else { return false };
-        let known = match event.convex {
+        let Some(event) = exact::read(line) else {
+            return false;
+        };
+        let index = match event.convex {
             Some(convex) => match self.known(convex) {
-                Some(known) => known,
+                Some(index) => index,
                 None => return false,
             },
-            None => {
-                let origin = Arc::clone(&self.no_origin);
-                let slot = self.slot(&origin);
-                let group = |outcome| Group::of(&origin, outcome, true);
-                let (fallback, failed) = (group(Outcome::HttpFallback), group(Outcome::DirectFailed));
-                Known { origin, fallback, failed, segment: self.segment, slot }
-            }
+            None => NO_ORIGIN,
         };
         self.part.records += 1;
         if !self.accepts_time(Some(event.time)) {
             return true;
         }
+        if self.known[index].segment != self.segment {
+            self.place(index);
+        }
         let failed = event.outcome == Outcome::DirectFailed;
         let cause = failed.then(|| self.cause(event.error, event.cause));
+        let known = &self.known[index];
         self.tallies[known.slot].1.count_parts(event.outcome, cause, Some(event.time), event.size_bytes);
         self.cells.count_parts(
             &known.origin,
@@ -454,15 +474,15 @@ impl Sink for Tallier<'_> {
             cause,
             Some(event.time),
             event.size_bytes,
-            Some(event.function),
+            std::str::from_utf8(event.function).ok(),
         );
-        let group = match event.outcome {
-            Outcome::HttpFallback => &known.fallback,
-            Outcome::DirectFailed => &known.failed,
-            Outcome::Direct | Outcome::Other => &None,
+        let place = match event.outcome {
+            Outcome::HttpFallback => known.fallback,
+            Outcome::DirectFailed => known.failed,
+            Outcome::Direct | Outcome::Other => None,
         };
-        if let Some(group) = group {
-            self.latest.offer_line(group, event.time, offset, line);
+        if let Some(place) = place {
+            self.latest.offer_line(place, event.time, offset, line);
         }
         true
     }

@@ -70,7 +70,9 @@ pub fn text(report: &Report, timeline: Option<&Timeline>, style: Style) -> Strin
 fn headline(report: &Report, style: Style) -> String {
     let gravest = report.deployments.iter().map(Deployment::verdict).min().unwrap_or(Verdict::Healthy);
     let count = |verdict| report.deployments.iter().filter(|deployment| deployment.verdict() == verdict).count();
-    let of = |n: usize| if n == 1 { "1 deployment".to_owned() } else { format!("{n} deployments") };
+    let of = |n: usize| {
+        if n == 1 { "1 deployment".to_owned() } else { format!("{n} deployments") }
+    };
     let says = match gravest {
         Verdict::Investigate => format!("{} to investigate: direct access failed", of(count(gravest))),
         Verdict::Degraded => format!("{} degraded: the HTTP fallback is used in Convex Cloud", of(count(gravest))),
@@ -98,9 +100,11 @@ fn deployments(report: &Report, style: Style) -> String {
     header.extend(has_overflows.then_some("overflows"));
     header.extend(["first (UTC)", "last (UTC)", "verdict"]);
     table.set_header(header.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    let names = report.deployments.iter().map(|deployment| deployment.attribution.deployment.chars().count());
+    let widest_name = names.max().unwrap_or(0);
     for (index, name) in header.iter().enumerate() {
         let constraint = match *name {
-            "deployment" | "causes" => ColumnConstraint::LowerBoundary(Width::Fixed(12)),
+            "deployment" if widest_name > 36 => ColumnConstraint::Absolute(Width::Fixed(36)),
             "first (UTC)" | "last (UTC)" => ColumnConstraint::Absolute(Width::Fixed(13)),
             _ => ColumnConstraint::ContentWidth,
         };
@@ -113,7 +117,8 @@ fn deployments(report: &Report, style: Style) -> String {
         let verdict = deployment.verdict();
         let with_share = |outcome| {
             let count = deployment.of(outcome);
-            let text = if count == 0 { "0".to_owned() } else { format!("{}\n{}", grouped(count), share(deployment, outcome)) };
+            let text =
+                if count == 0 { "0".to_owned() } else { format!("{}\n{}", grouped(count), share(deployment, outcome)) };
             Cell::new(text).set_alignment(CellAlignment::Right)
         };
         let mut row = vec![
@@ -148,7 +153,8 @@ fn card(deployment: &Deployment, style: Style) -> String {
     for outcome in Outcome::ALL {
         let count = deployment.of(outcome);
         if outcome != Outcome::Other || count > 0 {
-            let _ = writeln!(text, "  {:<13} {:>9}  {:>8}", outcome.as_str(), grouped(count), share(deployment, outcome));
+            let _ =
+                writeln!(text, "  {:<13} {:>9}  {:>8}", outcome.as_str(), grouped(count), share(deployment, outcome));
         }
     }
     if deployment.of(Outcome::DirectFailed) > 0 {
@@ -262,7 +268,8 @@ fn timeline_text(timeline: &Timeline, style: Style) -> String {
 /// What was read, and what could not be used, in a sentence.
 pub fn quality(report: &Report) -> String {
     let input = &report.input;
-    let plural = |count: u64, one: &str, many: &str| format!("{} {}", grouped(count), if count == 1 { one } else { many });
+    let plural =
+        |count: u64, one: &str, many: &str| format!("{} {}", grouped(count), if count == 1 { one } else { many });
     let mut text = format!(
         "Read {}, {} ({}): {}, {}.",
         plural(input.files, "file", "files"),

@@ -233,6 +233,7 @@ pub fn first_byte(start: u64) -> u64 {
 fn bound(line: &[u8]) -> usize {
     let start = line.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
     let line = &line[start..];
-    let is_body = line.first() == Some(&b'[') || line.starts_with(b"{\"entries\"") || line.starts_with(b"{ \"entries\"");
+    let is_body =
+        line.first() == Some(&b'[') || line.starts_with(b"{\"entries\"") || line.starts_with(b"{ \"entries\"");
     if is_body { MAX_BODY } else { MAX_LINE }
 }

@@ -268,12 +268,16 @@ impl<R: BufRead> Members<R> {
 impl<R: BufRead> Read for Members<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let Some(member) = &mut self.member else { return Ok(0) };
+            let Some(member) = &mut self.member else {
+                return Ok(0);
+            };
             let read = member.read(buffer)?;
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let Some(mut reader) = self.member.take().map(GzDecoder::into_inner) else { return Ok(0) };
+            let Some(mut reader) = self.member.take().map(GzDecoder::into_inner) else {
+                return Ok(0);
+            };
             loop {
                 let next = reader.fill_buf()?;
                 if next.is_empty() {

@@ -44,7 +44,9 @@ pub(in crate::decode) fn read_v1(value: &Json<'_>, frame: &Frame<'_>, origin: im
     if value.is_true("_functionCached") {
         return Reading::Ignored(Ignored::Cached);
     }
-    let Some(message) = value.text("message") else { return Reading::Undecodable };
+    let Some(message) = value.text("message") else {
+        return Reading::Undecodable;
+    };
     let (level, arguments) = match split_level(message) {
         Some((level, arguments)) => (Some(level), arguments),
         None => (None, message),
@@ -107,7 +109,9 @@ pub(in crate::decode) fn read_axiom(value: &Json<'_>, data: &Json<'_>, frame: &F
 
 /// Turns `data.topic` and `convex.deployment_name`, as Axiom's exports name their columns, back into objects.
 pub(in crate::decode) fn unflatten<'a>(value: &Json<'a>) -> Option<Json<'a>> {
-    let Json::Object(members) = value else { return None };
+    let Json::Object(members) = value else {
+        return None;
+    };
     if !members.iter().any(|(key, _)| key == "data.topic" || key == "data._topic") {
         return None;
     }
@@ -171,7 +175,9 @@ fn otlp_origin(resource: Option<&Json<'_>>) -> Origin {
 
 /// Reads the `convex` object.
 pub(crate) fn origin_of(convex: Option<&Json<'_>>) -> Origin {
-    let Some(convex) = convex.filter(|c| c.is_object()) else { return Origin::default() };
+    let Some(convex) = convex.filter(|c| c.is_object()) else {
+        return Origin::default();
+    };
     let text = |key: &str| convex.text(key).and_then(named);
     let null = |key: &str| convex.get(key) == Some(&Json::Null);
     Origin {

@@ -89,8 +89,7 @@ fn open_3164(line: &str, has_priority: bool) -> Option<Opened<'_>> {
 
 /// `Jan 30 02:26:40 `: no year and no zone, so it tells no time.
 fn classical_time(line: &str) -> Option<&str> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let bytes = line.as_bytes();
     let shape = bytes.len() > 16
         && bytes[3] == b' '

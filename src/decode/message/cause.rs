@@ -23,9 +23,8 @@ static BACKEND: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// A blob that is not there.
-static NOT_FOUND: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)\b(?:http|status|code|response)[^0-9\n]{0,24}\b404\b|\b404 not found|not found")
-});
+static NOT_FOUND: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:http|status|code|response)[^0-9\n]{0,24}\b404\b|\b404 not found|not found"));
 
 #[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles each")]
 fn pattern(text: &str) -> Regex {
@@ -70,11 +69,7 @@ mod tests {
         check(Some("fetch failed"), None, Cause::Network);
         check(Some("getaddrinfo ENOTFOUND backend"), None, Cause::Network);
         check(Some("The operation was aborted due to timeout"), None, Cause::Network);
-        check(
-            Some("Transient error while running storage get url: Internal Server Error"),
-            None,
-            Cause::BackendError,
-        );
+        check(Some("Transient error while running storage get url: Internal Server Error"), None, Cause::BackendError);
         check(Some("HTTP 503"), None, Cause::BackendError);
         check(Some("Request failed with status code 500"), None, Cause::BackendError);
         check(Some("502 Bad Gateway"), None, Cause::BackendError);

@@ -15,7 +15,9 @@ pub(crate) fn read_arguments(text: &str, metadata: &mut Metadata) {
     let mut rest = text;
     for _ in 0..64 {
         rest = rest.trim_start_matches([' ', '\t', '\n', ',', ':']);
-        let Some(first) = rest.chars().next() else { return };
+        let Some(first) = rest.chars().next() else {
+            return;
+        };
         if first == '{' {
             rest = read_object(rest, metadata);
         } else if let Some(literal) = literal::read(rest) {
@@ -54,7 +56,9 @@ fn read_object<'a>(text: &'a str, metadata: &mut Metadata) -> &'a str {
     let mut rest = text.get(1..).unwrap_or_default();
     loop {
         rest = rest.trim_start_matches([' ', '\t', '\n', ',']);
-        let Some(first) = rest.chars().next() else { return rest };
+        let Some(first) = rest.chars().next() else {
+            return rest;
+        };
         if first == '}' {
             return rest.get(1..).unwrap_or_default();
         }

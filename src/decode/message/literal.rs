@@ -73,7 +73,9 @@ fn unescape(inner: &str) -> Cow<'_, str> {
 
 /// Reads what follows a backslash: the character and how many bytes it took. A half escape at a cut is nothing.
 fn unescape_one(escape: &str) -> (Option<char>, usize) {
-    let Some(first) = escape.chars().next() else { return (None, 0) };
+    let Some(first) = escape.chars().next() else {
+        return (None, 0);
+    };
     let hex = |from: usize, digits: usize| {
         let digits = escape.get(from..from + digits)?;
         digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
@@ -98,7 +100,9 @@ fn unescape_one(escape: &str) -> (Option<char>, usize) {
                 }
                 return (Some(char::REPLACEMENT_CHARACTER), 5);
             }
-            Some(code) => return (Some(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)), 5),
+            Some(code) => {
+                return (Some(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)), 5);
+            }
             None if escape.len() < 5 => return (None, escape.len()),
             None => 'u',
         },
