@@ -249,7 +249,7 @@ impl Decoder {
                         self.value(&value, is_separator(rest), relevant, &frame, &mut output);
                         rest
                     }
-                    Parsed::Cut(value) => {
+                    Parsed::Cut(value) | Parsed::Deep(value) => {
                         let frame = Frame { cut: Cut::of(rest), ..frame.clone() };
                         self.value(&value, true, relevant, &frame, &mut output);
                         ""
@@ -286,6 +286,13 @@ impl Decoder {
                     self.value(&value, true, relevant, &frame, output);
                     rest = after;
                     continue;
+                }
+                Parsed::Deep(value) => {
+                    // Where it ends, and what follows it, cannot be told.
+                    let cut = Frame { cut: Cut::Behind, ..frame.clone() };
+                    self.value(&value, true, relevant, &cut, output);
+                    output.add(&frame, Reading::Undecodable);
+                    return "";
                 }
                 Parsed::Cut(value) => {
                     let cut = Frame { cut: Cut::of(rest), ..frame.clone() };

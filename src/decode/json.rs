@@ -88,6 +88,8 @@ pub(crate) enum Parsed<'a> {
     Whole(Json<'a>, &'a str),
     /// A value whose end is missing, completed as far as it went.
     Cut(Json<'static>),
+    /// A value that is nested too deep, up to where it is.
+    Deep(Json<'static>),
     /// No JSON.
     Invalid,
 }
@@ -96,10 +98,13 @@ pub(crate) enum Parsed<'a> {
 pub(crate) fn parse(text: &str) -> Parsed<'_> {
     match parse_one(text) {
         Ok((value, rest)) => Parsed::Whole(value, rest),
-        Err(error) if error.is_eof() => match complete(text).map(|whole| parse_one(&whole).map(|(v, _)| own(v))) {
-            Some(Ok(value)) => Parsed::Cut(value),
-            _ => Parsed::Invalid,
-        },
+        Err(error) if error.is_eof() || is_too_deep(&error) => {
+            match complete(text).map(|whole| parse_one(&whole).map(|(v, _)| own(v))) {
+                Some(Ok(value)) if error.is_eof() => Parsed::Cut(value),
+                Some(Ok(value)) => Parsed::Deep(value),
+                _ => Parsed::Invalid,
+            }
+        }
         Err(_) => Parsed::Invalid,
     }
 }
@@ -126,77 +131,115 @@ fn own(value: Json<'_>) -> Json<'static> {
     }
 }
 
-/// Closes what a cut left open: the string, the member, the brackets. What stood before the cut stays as it was.
-fn complete(text: &str) -> Option<String> {
-    let mut stack = Vec::new();
-    let mut in_string = false;
-    let mut escape: Option<usize> = None;
-    // Where the text may end so that the closing brackets make it valid: behind the last whole member or item.
-    let mut safe = 0;
-    let mut safe_depth = 0;
-    let mut expects_value = true;
-    let mut string_is_key = false;
-    for (i, c) in text.char_indices() {
-        if in_string {
-            match (c, escape) {
-                (_, Some(at)) if i == at + 1 && c != 'u' => escape = None,
-                (_, Some(at)) if i >= at + 5 => escape = None,
-                (_, Some(_)) => {}
-                ('\\', None) => escape = Some(i),
-                ('"', None) => {
-                    in_string = false;
-                    if !string_is_key {
-                        safe = i + 1;
-                        safe_depth = stack.len();
+/// What stands before the part that is nested too deep can be read.
+fn is_too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit exceeded")
+}
+
+/// How deep a text is followed; the parser goes a little deeper.
+const MAX_DEPTH: usize = 100;
+
+/// What a cut left open.
+struct Open<'a> {
+    /// The text up to the cut.
+    text: &'a str,
+    /// The brackets.
+    stack: Vec<char>,
+    /// Whether a string is open, and whether it is a member's key.
+    in_string: bool,
+    string_is_key: bool,
+    /// Where an escape began that the cut left half.
+    escape: Option<usize>,
+    /// Where the text may end so that closing brackets make it valid: behind the last whole member or item.
+    safe: usize,
+    safe_depth: usize,
+}
+
+impl<'a> Open<'a> {
+    fn of(text: &'a str) -> Option<Self> {
+        let mut open = Self {
+            text,
+            stack: Vec::new(),
+            in_string: false,
+            string_is_key: false,
+            escape: None,
+            safe: 0,
+            safe_depth: 0,
+        };
+        let mut expects_value = true;
+        for (i, c) in text.char_indices() {
+            if open.in_string {
+                match (c, open.escape) {
+                    (_, Some(at)) if i == at + 1 && c != 'u' => open.escape = None,
+                    (_, Some(at)) if i >= at + 5 => open.escape = None,
+                    (_, Some(_)) => {}
+                    ('\\', None) => open.escape = Some(i),
+                    ('"', None) => {
+                        open.in_string = false;
+                        if !open.string_is_key {
+                            open.is_safe_at(i + 1);
+                        }
                     }
+                    _ => {}
                 }
+                continue;
+            }
+            match c {
+                '"' => {
+                    open.in_string = true;
+                    open.string_is_key = !expects_value;
+                }
+                '{' | '[' if open.stack.len() == MAX_DEPTH => {
+                    open.text = text.get(..i)?;
+                    return Some(open);
+                }
+                '{' | '[' => {
+                    open.stack.push(c);
+                    expects_value = c == '[';
+                    open.is_safe_at(i + 1);
+                }
+                '}' | ']' => {
+                    open.stack.pop()?;
+                    open.is_safe_at(i + 1);
+                    expects_value = false;
+                }
+                ',' => {
+                    // A number or a word is only known to be whole once something follows it.
+                    open.is_safe_at(i);
+                    expects_value = open.stack.last() == Some(&'[');
+                }
+                ':' => expects_value = true,
                 _ => {}
             }
-            continue;
         }
-        match c {
-            '"' => {
-                in_string = true;
-                string_is_key = !expects_value;
-            }
-            '{' | '[' => {
-                if stack.len() >= 200 {
-                    return None;
-                }
-                stack.push(c);
-                expects_value = c == '[';
-                safe = i + 1;
-                safe_depth = stack.len();
-            }
-            '}' | ']' => {
-                stack.pop()?;
-                safe = i + 1;
-                safe_depth = stack.len();
-                expects_value = false;
-            }
-            ',' => {
-                // A number or a word is only known to be whole once something follows it.
-                safe = i;
-                safe_depth = stack.len();
-                expects_value = stack.last() == Some(&'[');
-            }
-            ':' => expects_value = true,
-            _ => {}
-        }
+        Some(open)
     }
+
+    fn is_safe_at(&mut self, end: usize) {
+        self.safe = end;
+        self.safe_depth = self.stack.len();
+    }
+
+    fn in_value(&self) -> bool {
+        self.in_string && !self.string_is_key
+    }
+}
+
+/// Closes what a cut left open: the string, the member, the brackets. What stood before the cut stays as it was.
+fn complete(text: &str) -> Option<String> {
+    let mut open = Open::of(text)?;
     let mut whole;
-    if in_string && !string_is_key {
+    if open.in_value() {
         // A half escape at the cut says nothing any more, nor does the first half of a surrogate pair.
-        let end = escape.unwrap_or(text.len());
-        let kept = text.get(..end)?;
+        let kept = open.text.get(..open.escape.unwrap_or(open.text.len()))?;
         let lone = kept.len().checked_sub(6).and_then(|at| kept.get(at..)).is_some_and(is_high_surrogate);
         whole = kept.get(..if lone { kept.len() - 6 } else { kept.len() })?.to_owned();
         whole.push('"');
     } else {
-        whole = text.get(..safe)?.to_owned();
-        stack.truncate(safe_depth);
+        whole = open.text.get(..open.safe)?.to_owned();
+        open.stack.truncate(open.safe_depth);
     }
-    whole.extend(stack.iter().rev().map(|open| if *open == '{' { '}' } else { ']' }));
+    whole.extend(open.stack.iter().rev().map(|open| if *open == '{' { '}' } else { ']' }));
     Some(whole)
 }
 
@@ -207,19 +250,9 @@ fn is_high_surrogate(escape: &str) -> bool {
         .is_some_and(|unit| (0xD800..0xDC00).contains(&unit))
 }
 
-/// Whether a cut, completed value's last text reaches up to the cut: then more of it may be missing.
+/// Whether a cut text breaks off within a value's text: then more of it may be missing.
 pub(crate) fn ends_in_open_string(text: &str) -> bool {
-    let mut in_string = false;
-    let mut escaped = false;
-    for b in text.bytes() {
-        match b {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ => {}
-        }
-    }
-    in_string
+    Open::of(text).is_some_and(|open| open.in_value())
 }
 
 struct Budgeted<'b>(&'b Cell<u32>);
@@ -347,7 +380,7 @@ mod tests {
 
     #[test]
     fn bounds_hold() {
-        assert!(matches!(parse(&"[".repeat(100_000)), Parsed::Invalid));
+        assert!(matches!(parse(&"[".repeat(100_000)), Parsed::Deep(_)));
         assert!(matches!(parse(&format!("[{}", "1,".repeat(300_000))), Parsed::Invalid));
         assert!(matches!(parse("{\"a\":tru"), Parsed::Cut(_)));
         assert!(matches!(parse("nonsense"), Parsed::Invalid));

@@ -142,6 +142,7 @@ pub(crate) fn read(text: &str, cut: bool) -> Message {
         // Unquoted, it must be JSON: a printed object is no message.
         return match json::parse(text) {
             Parsed::Whole(value, _) if value.has("level") => from_app_json(&value, false, cut),
+            Parsed::Deep(value) if value.has("level") => from_app_json(&value, false, cut),
             Parsed::Cut(value) if value.has("level") => read_cut_app_json(text, &value),
             _ => Message::Other,
         };
@@ -175,6 +176,7 @@ pub(crate) fn outcome_of(message: &str, cut: bool) -> Option<(Outcome, &str)> {
 fn read_app_json(content: &str, content_cut: bool, cut: bool) -> Message {
     match json::parse(content) {
         Parsed::Whole(value, _) => from_app_json(&value, false, cut || content_cut),
+        Parsed::Deep(value) => from_app_json(&value, false, cut || content_cut),
         Parsed::Cut(value) => read_cut_app_json(content, &value),
         Parsed::Invalid => Message::Other,
     }

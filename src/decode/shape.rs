@@ -178,7 +178,7 @@ fn read_bracket(text: &str, frame: &Frame<'_>, output: &mut Output) {
             items.iter().for_each(|item| read_value(item, &frame, output));
         }
         Parsed::Whole(value, _) if value.is_object() => read_value(&value, frame, output),
-        Parsed::Cut(value) if value.is_object() => {
+        Parsed::Cut(value) | Parsed::Deep(value) if value.is_object() => {
             read_value(&value, &Frame { cut: Cut::of(text), ..frame.clone() }, output);
         }
         _ => output.add(&frame.inside(Layer::Text), Reading::Ignored(Ignored::PrintedObject)),

@@ -25,7 +25,7 @@ pub(crate) fn read_arguments(text: &str, metadata: &mut Metadata) {
             if content.starts_with('{') {
                 match json::parse(content) {
                     Parsed::Whole(value, _) => metadata.read_json(&value),
-                    Parsed::Cut(value) => metadata.read_json(&value),
+                    Parsed::Cut(value) | Parsed::Deep(value) => metadata.read_json(&value),
                     Parsed::Invalid => {
                         read_object(content, metadata);
                     }
