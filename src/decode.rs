@@ -20,11 +20,10 @@ pub use convex::cli_text::Banner;
 pub(crate) use convex::cli_text::host_of;
 pub use decoder::Decoder;
 pub(crate) use decoder::mark_of;
-pub(crate) use message::cause::classify;
 
 use crate::event::{Event, Identity, Layer, Layers, OVERFLOW, Origin, PHRASE, Timestamp};
 use json::Json;
-use lane::LaneKey;
+pub(crate) use lane::LaneKey;
 use memchr::memmem::Finder;
 use std::borrow::Cow;
 use std::fmt;

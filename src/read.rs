@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How much of a plain file is one job.
-pub const PART: u64 = 4 * 1024 * 1024;
+pub const PART: u64 = 8 * 1024 * 1024;
 
 /// Jobs under way for each worker: what waits for an earlier one is kept in memory.
 const JOBS_PER_WORKER: usize = 4;

@@ -8,7 +8,7 @@ mod window;
 
 pub use window::{Splitter, Window, first_byte};
 
-use crate::decode::{Decoder, Item, mark_of};
+use crate::decode::{Decoder, Item, LaneKey, mark_of};
 use memchr::{memchr, memrchr};
 use needles::Needles;
 
@@ -18,9 +18,12 @@ pub const MAX_LINE: usize = 4 * 1024 * 1024;
 /// How long a line may be that holds many records: a JSON array, or a body of the log API.
 pub const MAX_BODY: usize = 64 * 1024 * 1024;
 
-/// How far above a line the record is looked for that it may belong to, in bytes and in lines.
+/// How far above a line the record is looked for that it may belong to, in bytes and in lines of its stream.
 pub const LOOKBACK: usize = 16 * 1024;
-const LOOKBACK_LINES: u32 = crate::decode::MAX_RECORD_LINES;
+const LOOKBACK_LINES: usize = crate::decode::MAX_RECORD_LINES as usize;
+
+/// Streams of which it is known at once what is open.
+const MAX_KNOWN: usize = 64;
 
 /// What was seen, whether it mattered or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,8 +61,13 @@ pub struct Scanner {
     needles: Needles,
     decoder: Decoder,
     counts: Counts,
-    /// The byte at which the decoder became idle: nothing above it needs to be looked at again.
-    idle_since: u64,
+    /// Up to where lines have been fed without a gap.
+    fed_to: u64,
+    /// The streams of which the decoder knows there what is open.
+    known: Vec<LaneKey>,
+    /// The same, at the end of the lines that were fed before the last gap.
+    floor: u64,
+    known_at_floor: Vec<LaneKey>,
 }
 
 impl Default for Scanner {
@@ -71,14 +79,25 @@ impl Default for Scanner {
 impl Scanner {
     /// A scanner; its search is compiled once and used for one part after another.
     pub fn new() -> Self {
-        Self { needles: Needles::new(), decoder: Decoder::default(), counts: Counts::default(), idle_since: 0 }
+        Self {
+            needles: Needles::new(),
+            decoder: Decoder::default(),
+            counts: Counts::default(),
+            fed_to: 0,
+            known: Vec::new(),
+            floor: 0,
+            known_at_floor: Vec::new(),
+        }
     }
 
     /// Begins a part: with what the part before it left open, or at an input's start.
     pub fn begin(&mut self, decoder: Decoder) {
         self.decoder = decoder;
         self.counts = Counts::default();
-        self.idle_since = 0;
+        self.fed_to = 0;
+        self.known.clear();
+        self.floor = 0;
+        self.known_at_floor.clear();
     }
 
     /// Scans a window, whose lines are whole but for the last one of an input.
@@ -94,50 +113,64 @@ impl Scanner {
         let mut at = window.new_from();
         while at < bytes.len() {
             if !self.decoder.is_idle() {
-                let end = line_end(bytes, at);
-                self.decoder.feed(line_of(bytes, at, end), window.offset(at), &mut |item| sink.item(item));
-                at = end;
-                self.idle_since = window.offset(at);
+                at = self.feed(window, at, sink);
                 continue;
             }
-            let Some((is_phrase, hit)) = self.needles.next(bytes, at, &mut found) else {
-                break;
-            };
+            let Some((is_phrase, hit)) = self.needles.next(bytes, at, &mut found) else { break };
             let start = memrchr(b'\n', &bytes[at..hit]).map_or(at, |newline| at + newline + 1);
             let end = line_end(bytes, hit);
-            let line = line_of(bytes, start, end);
-            let offset = window.offset(start);
-            if !(is_phrase && sink.exact(line, offset))
-                && !self.decoder.feed_or_ask(line, offset, &mut |item| sink.item(item))
-            {
-                self.show_lines_above(window, start);
-                self.decoder.feed(line, offset, &mut |item| sink.item(item));
+            if is_phrase && sink.exact(line_of(bytes, start, end), window.offset(start)) {
+                at = end;
+            } else {
+                at = self.feed(window, start, sink);
             }
-            at = end;
-            self.idle_since = window.offset(at);
         }
+    }
+
+    /// Feeds the line that begins here, and returns where the next one does.
+    fn feed(&mut self, window: &Window, start: usize, sink: &mut impl Sink) -> usize {
+        let bytes = window.bytes();
+        let end = line_end(bytes, start);
+        let line = line_of(bytes, start, end);
+        let offset = window.offset(start);
+        if offset != self.fed_to {
+            self.floor = self.fed_to;
+            self.known_at_floor.clear();
+            std::mem::swap(&mut self.known_at_floor, &mut self.known);
+        }
+        if !self.decoder.feed_or_ask(line, offset, &mut |item| sink.item(item)) {
+            let lane = mark_of(line).1;
+            if !self.known.contains(&lane) {
+                self.show_lines_above(window, start, &lane);
+                if self.known.len() < MAX_KNOWN {
+                    self.known.push(lane);
+                }
+            }
+            self.decoder.feed(line, offset, &mut |item| sink.item(item));
+        }
+        self.fed_to = window.offset(end);
+        end
     }
 
     /// Feeds the lines above one that may belong to a record there, from the nearest line of the same stream that
     /// begins a record for certain.
-    fn show_lines_above(&mut self, window: &Window, start: usize) {
+    fn show_lines_above(&mut self, window: &Window, start: usize, lane: &LaneKey) {
         let bytes = window.bytes();
-        let lane = mark_of(line_of(bytes, start, line_end(bytes, start))).1;
-        let floor = start.saturating_sub(LOOKBACK).max(window.index(self.idle_since));
+        let known = if self.known_at_floor.contains(lane) { window.index(self.floor) } else { 0 };
+        let floor = start.saturating_sub(LOOKBACK).max(known);
+        // Whether the line at the floor is whole there.
+        let is_line = floor == known && (floor > 0 || window.offset(0) == 0);
         let mut above = Vec::new();
         let mut end = start;
-        for _ in 0..LOOKBACK_LINES {
-            // A line is only looked at where the whole of it lies within bounds.
-            let Some(text) = bytes.get(floor..end.saturating_sub(1)).filter(|_| end > floor) else {
-                break;
-            };
+        while above.len() < LOOKBACK_LINES {
+            let Some(text) = bytes.get(floor..end.saturating_sub(1)).filter(|_| end > floor) else { break };
             let from = match memrchr(b'\n', text) {
                 Some(newline) => floor + newline + 1,
-                None if floor == window.index(self.idle_since) && (floor > 0 || window.offset(0) == 0) => floor,
+                None if is_line => floor,
                 None => break,
             };
             let (strong, of) = mark_of(line_of(bytes, from, end));
-            if of == lane {
+            if of == *lane {
                 above.push((from, end));
                 if strong {
                     break;

@@ -62,8 +62,8 @@ impl Decoder {
         self.release(sink);
     }
 
-    /// Takes the next line of an idle decoder, unless it may belong to a record above it that was passed over: then
-    /// false, and the caller shows the lines above before it feeds this one.
+    /// Takes the next line, unless it matters and may belong to a record above it that was passed over: then false, and
+    /// the caller shows the lines above before it feeds this one.
     pub(crate) fn feed_or_ask(&mut self, line: &[u8], offset: u64, sink: &mut impl FnMut(Item)) -> bool {
         self.asks = true;
         self.asked = false;
@@ -79,8 +79,9 @@ impl Decoder {
 
     /// Takes a line that stands above the first one that matters, only to know what it leaves open.
     pub(crate) fn feed_context(&mut self, line: &[u8], offset: u64) {
-        self.take(line, offset);
-        self.waiting.clear();
+        let known = self.waiting.len();
+        self.line(line, offset);
+        self.waiting.truncate(known);
     }
 
     /// Closes the records that are open, after a while without lines; pieces of lines still wait for their rest.
@@ -193,6 +194,8 @@ impl Decoder {
     }
 
     fn add_piece(&mut self, at: usize, payload: &str, end: End) {
+        // Its pieces are gone once they are joined: the line cannot be given back.
+        self.asks = false;
         let Some(piece) = &mut self.lanes[at].1.piece else {
             return;
         };
@@ -209,6 +212,7 @@ impl Decoder {
 
     /// Goes on with a line whose pieces have come together, or whose rest is `missing`.
     fn end_piece(&mut self, at: usize, missing: bool) {
+        self.asks = false;
         let Some(piece) = self.lanes[at].1.piece.take() else {
             return;
         };
@@ -227,14 +231,15 @@ impl Decoder {
 
     /// Reads a line that looks like JSON: values one after another, glued together or not.
     fn json(&mut self, text: &str, frame: &Frame<'_>) {
-        if let Some(at) = self.lane_at(&frame.key())
-            && let Some(open) = &self.lanes[at].1.open
-        {
-            // A wrapped record may go on with a brace.
-            if open.openness.now() == Open::Literal && !text.trim_end().ends_with(['}', ']']) {
-                return self.text(text, frame);
+        if !shape::is_certainly_json(text) {
+            match self.lane_at(&frame.key()).and_then(|at| self.lanes[at].1.open.as_ref()) {
+                Some(open) if open.openness.now() == Open::Literal => return self.text(text, frame),
+                None if self.asks && matters(text.as_bytes()) => {
+                    self.asked = true;
+                    return;
+                }
+                _ => {}
             }
-            self.close(at, true);
         }
         let text: Cow<'_, str> = if text.contains('\t') { text.replace('\t', " ").into() } else { text.into() };
         let mut rest = text.as_ref();
@@ -259,8 +264,11 @@ impl Decoder {
             };
             rest = rest.trim_start_matches([' ', ',', ';']);
         }
-        if relevant && !is_separator(rest) && matters(rest.as_bytes()) {
-            output.add(frame, Reading::Undecodable);
+        if !is_separator(rest) {
+            self.close_at(frame);
+            if relevant && matters(rest.as_bytes()) {
+                output.add(frame, Reading::Undecodable);
+            }
         }
         self.waiting.append(&mut output.items);
     }
@@ -309,19 +317,24 @@ impl Decoder {
     /// Opens the envelope that a value is, or reads it. Only a value `alone` on its line can be an envelope.
     fn value(&mut self, value: &json::Json<'_>, alone: bool, relevant: bool, frame: &Frame<'_>, output: &mut Output) {
         if alone && let Some(opened) = envelope::open_json(value) {
-            self.enveloped(opened, frame, false);
-        } else if relevant {
+            return self.enveloped(opened, frame, false);
+        }
+        self.close_at(frame);
+        if relevant {
             shape::read_value(value, frame, output);
+        }
+    }
+
+    /// Closes the record that is open in a line's stream: the line begins another.
+    fn close_at(&mut self, frame: &Frame<'_>) {
+        if let Some(at) = self.lane_at(&frame.key()) {
+            self.close(at, true);
         }
     }
 
     /// Takes a line of text: the continuation of an open record, or a new one.
     fn text(&mut self, text: &str, frame: &Frame<'_>) {
         let head = Head::of(text);
-        if self.asks && head.mark() == Mark::None {
-            self.asked = true;
-            return;
-        }
         let mut key = frame.key();
         // A line without any prefix goes on with the record of the prefixed line above it.
         if frame.layers.iter().next().is_none()
@@ -331,6 +344,14 @@ impl Decoder {
             && self.lane_at(last).is_some_and(|at| self.lanes[at].1.takes_raw_lines())
         {
             key = last.clone();
+        }
+        if self.asks
+            && head.mark() == Mark::None
+            && self.lane_at(&key).is_none_or(|at| self.lanes[at].1.open.is_none())
+            && matters(text.as_bytes())
+        {
+            self.asked = true;
+            return;
         }
         if let Some(at) = self.lane_at(&key)
             && let Some(open) = &mut self.lanes[at].1.open
@@ -436,19 +457,18 @@ pub(crate) fn mark_of(line: &[u8]) -> (bool, LaneKey) {
         let opened = match envelope::open_text(&text) {
             Some(opened) => opened,
             None if shape::looks_like_json(&text) => {
-                // What ends like JSON is a record of its own; what does not may be a wrapped line.
-                let ends = text.trim_end().ends_with(['}', ']', ',']);
+                let certain = shape::is_certainly_json(&text);
                 let may_be_envelope = text.contains("\"log\"") || text.contains("\"MESSAGE\"");
                 if !may_be_envelope {
-                    return (ends, frame.key());
+                    return (certain, frame.key());
                 }
                 parsed = json::parse(&text);
                 match &parsed {
                     Parsed::Whole(value, _) => match envelope::open_json(value) {
                         Some(opened) => opened,
-                        None => return (ends, frame.key()),
+                        None => return (certain, frame.key()),
                     },
-                    _ => return (ends, frame.key()),
+                    _ => return (certain, frame.key()),
                 }
             }
             None => return (Head::of(&text).mark() == Mark::Strong, frame.key()),

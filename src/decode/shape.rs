@@ -19,6 +19,14 @@ pub(super) fn looks_like_json(text: &str) -> bool {
     }
 }
 
+/// Whether a line of JSON is a record of its own for certain. A wrapped line may begin with a brace by chance, but then
+/// neither ends with one nor begins as records do.
+pub(super) fn is_certainly_json(text: &str) -> bool {
+    const BEGINNINGS: [&str; 6] =
+        ["{\"timestamp\":1", "{\"_timestamp\":1", "{\"kind\":\"", "{\"log\":\"", "{\"__CURSOR\"", "{\"MESSAGE\""];
+    text.trim_end().ends_with(['}', ']', ',']) || BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
+}
+
 /// Whether the payload of an envelope is a whole record as it stands.
 pub(super) fn is_whole(payload: &str) -> bool {
     if payload.len() >= DOCKER_PIECE {

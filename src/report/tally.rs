@@ -2,7 +2,7 @@
 
 use super::latest::{Group, Latest, Moment};
 use super::{Count, Settings};
-use crate::decode::{Banner, Item, Reading, classify, exact};
+use crate::decode::{Banner, Item, Reading, exact};
 use crate::event::{Cause, Event, Identity, Origin, Outcome, Timestamp};
 use crate::read::Collector;
 use crate::scan::Sink;
@@ -253,9 +253,6 @@ pub struct Part {
 /// Origins that a worker remembers by their bytes at the most.
 const MAX_ORIGINS: usize = 4096;
 
-/// Failure texts whose cause a worker remembers at the most.
-const MAX_CAUSES: usize = 1024;
-
 /// Counts what a worker finds.
 pub struct Tallier<'a> {
     settings: &'a Settings,
@@ -272,9 +269,7 @@ pub struct Tallier<'a> {
     latest: Latest,
     identified: Vec<Box<Event>>,
     overflows: Vec<(Arc<Origin>, Option<Identity>, u64)>,
-    causes: hashbrown::HashMap<Box<[u8]>, Cause>,
-    /// Where the texts of a failure are put together.
-    texts: Vec<u8>,
+    reader: exact::Reader,
     /// Whether lines may be read by their exact bytes: not where their columns are looked at.
     reads_exactly: bool,
 }
@@ -313,8 +308,7 @@ impl<'a> Tallier<'a> {
             latest: Latest::new(settings.failures),
             identified: Vec::new(),
             overflows: Vec::new(),
-            causes: hashbrown::HashMap::new(),
-            texts: Vec::new(),
+            reader: exact::Reader::default(),
             reads_exactly: settings.filter.is_of_time_only(),
         }
     }
@@ -366,27 +360,6 @@ impl<'a> Tallier<'a> {
         let accepts = self.settings.filter.accepts_time(time);
         self.part.undated += u64::from(accepts.is_none());
         accepts == Some(true)
-    }
-
-    /// The cause that a failure's texts tell; few different ones fill most logs.
-    fn cause(&mut self, error: Option<&[u8]>, cause: Option<&[u8]>) -> Cause {
-        self.texts.clear();
-        for text in [error, cause] {
-            // No text of an exact line holds a control character.
-            self.texts.extend_from_slice(text.unwrap_or(b"\0"));
-            self.texts.push(b'\n');
-        }
-        if let Some(known) = self.causes.get(self.texts.as_slice()) {
-            return *known;
-        }
-        // An exact line is ASCII.
-        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
-        let found = classify(error.map(text), cause.map(text));
-        if self.causes.len() >= MAX_CAUSES {
-            self.causes.clear();
-        }
-        self.causes.insert(self.texts.as_slice().into(), found);
-        found
     }
 
     /// What is known of a `convex` object by its bytes; none where they are no JSON.
@@ -447,7 +420,7 @@ impl Sink for Tallier<'_> {
         if !self.reads_exactly {
             return false;
         }
-        let Some(event) = exact::read(line) else {
+        let Some(event) = self.reader.read(line) else {
             return false;
         };
         let index = match event.convex {
@@ -464,17 +437,15 @@ impl Sink for Tallier<'_> {
         if self.known[index].segment != self.segment {
             self.place(index);
         }
-        let failed = event.outcome == Outcome::DirectFailed;
-        let cause = failed.then(|| self.cause(event.error, event.cause));
         let known = &self.known[index];
-        self.tallies[known.slot].1.count_parts(event.outcome, cause, Some(event.time), event.size_bytes);
+        self.tallies[known.slot].1.count_parts(event.outcome, event.cause, Some(event.time), event.size_bytes);
         self.cells.count_parts(
             &known.origin,
             event.outcome,
-            cause,
+            event.cause,
             Some(event.time),
             event.size_bytes,
-            std::str::from_utf8(event.function).ok(),
+            Some(self.reader.function(event.mould)),
         );
         let place = match event.outcome {
             Outcome::HttpFallback => known.fallback,

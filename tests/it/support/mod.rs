@@ -1,5 +1,7 @@
 //! Runs the program and reads what it says.
 
+pub(crate) mod scanning;
+
 use assert_cmd::Command;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
