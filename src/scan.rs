@@ -160,6 +160,8 @@ impl Scanner {
         let floor = start.saturating_sub(LOOKBACK).max(known);
         // Whether the line at the floor is whole there.
         let is_line = floor == known && (floor > 0 || window.offset(0) == 0);
+        // A line without any prefix may go on with the record of a prefixed line.
+        let takes_all = *lane == LaneKey::default() && self.decoder.is_idle();
         let mut above = Vec::new();
         let mut end = start;
         while above.len() < LOOKBACK_LINES {
@@ -170,11 +172,11 @@ impl Scanner {
                 None => break,
             };
             let (strong, of) = mark_of(line_of(bytes, from, end));
-            if of == *lane {
+            if of == *lane || takes_all {
                 above.push((from, end));
-                if strong {
-                    break;
-                }
+            }
+            if of == *lane && strong {
+                break;
             }
             end = from;
         }

@@ -336,6 +336,14 @@ impl Decoder {
     fn text(&mut self, text: &str, frame: &Frame<'_>) {
         let head = Head::of(text);
         let mut key = frame.key();
+        if self.asks
+            && head.mark() == Mark::None
+            && self.lane_at(&key).is_none_or(|at| self.lanes[at].1.open.is_none())
+            && matters(text.as_bytes())
+        {
+            self.asked = true;
+            return;
+        }
         // A line without any prefix goes on with the record of the prefixed line above it.
         if frame.layers.iter().next().is_none()
             && head.mark() == Mark::None
@@ -344,14 +352,6 @@ impl Decoder {
             && self.lane_at(last).is_some_and(|at| self.lanes[at].1.takes_raw_lines())
         {
             key = last.clone();
-        }
-        if self.asks
-            && head.mark() == Mark::None
-            && self.lane_at(&key).is_none_or(|at| self.lanes[at].1.open.is_none())
-            && matters(text.as_bytes())
-        {
-            self.asked = true;
-            return;
         }
         if let Some(at) = self.lane_at(&key)
             && let Some(open) = &mut self.lanes[at].1.open

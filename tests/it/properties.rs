@@ -95,7 +95,10 @@ fn lines_that_are_skipped_are_not_missed() {
     }
     for seed in 0..150 {
         let text = mixture(seed, 400);
-        assert_same(&relevant(scan(&text)), &relevant(decode_every_line(&text)), &format!("mixture {seed}"), &text);
+        // A wrapped record whose first line could not matter comes late where other streams stand between its lines.
+        let mut found = relevant(scan(&text));
+        found.sort_by_key(Item::offset);
+        assert_same(&found, &relevant(decode_every_line(&text)), &format!("mixture {seed}"), &text);
     }
 }
 
