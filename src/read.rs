@@ -18,6 +18,9 @@ use std::time::Duration;
 /// How much of a plain file is one job.
 pub const PART: u64 = 8 * 1024 * 1024;
 
+/// The same where each event is kept until its job is merged.
+pub const PART_OF_EVENTS: u64 = 256 * 1024;
+
 /// Jobs under way for each worker: what waits for an earlier one is kept in memory.
 const JOBS_PER_WORKER: usize = 4;
 

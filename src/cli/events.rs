@@ -238,8 +238,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
     };
     let mut progress = Progress::new(inputs.iter().map(Input::size).sum(), destination.is_terminal());
     let bytes = std::mem::take(&mut progress.read);
-    let reading =
-        read::Options { jobs: options.jobs.count(), live: true, everything: false, part: read::PART, progress: &bytes };
+    let reading = read::Options {
+        jobs: options.jobs.count(),
+        live: true,
+        everything: false,
+        part: read::PART_OF_EVENTS,
+        progress: &bytes,
+    };
     let mut result = Ok(());
     read::read(&inputs, &reading, Items::default, &mut |step| {
         result = match step {

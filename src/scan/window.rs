@@ -123,7 +123,7 @@ impl<R: Read> Splitter<R> {
         }
         let mut window = Window::default();
         let mut filled = self.tail.len();
-        let kept = filled;
+        let mut brought = 0;
         if buffer.len() < filled + READ {
             buffer.resize(filled + READ, 0);
         }
@@ -152,6 +152,7 @@ impl<R: Read> Splitter<R> {
                 return Some(self.hand_out(window, buffer, end, end));
             }
             filled += read;
+            brought += read;
             if self.skip != Skip::Nothing {
                 let from = self.new_from.min(filled);
                 let newline = memchr(b'\n', &buffer[from..filled]);
@@ -179,25 +180,24 @@ impl<R: Read> Splitter<R> {
                     return Some(self.hand_out(window, buffer, self.new_from, self.new_from));
                 }
             }
-            if self.base + filled as u64 >= self.stop {
+            let past_stop = self.base + filled as u64 >= self.stop;
+            if past_stop {
+                // The end of the line that the stop fell into, or of the last line before it.
                 let last = ((self.stop - self.base) as usize - 1).max(searched);
                 if let Some(newline) = memchr(b'\n', &buffer[last..filled]) {
                     self.ended = true;
                     let end = last + newline + 1;
                     return Some(self.hand_out(window, buffer, end, end));
                 }
-                searched = self.new_from;
-            } else if let Some(newline) = memrchr(b'\n', &buffer[searched..filled]) {
-                if self.fills && filled - kept < READ / 2 {
+            }
+            if let Some(newline) = memrchr(b'\n', &buffer[searched..filled]) {
+                if self.fills && !past_stop && brought < READ / 2 {
                     continue;
                 }
                 return Some(self.hand_out(window, buffer, searched + newline + 1, filled));
-            } else {
-                searched = filled;
             }
-            if filled - self.new_from > bound(&buffer[self.new_from..filled])
-                && memchr(b'\n', &buffer[self.new_from..filled]).is_none()
-            {
+            searched = filled;
+            if filled - self.new_from > bound(&buffer[self.new_from..filled]) {
                 window.oversize += 1;
                 window.passed_over += (filled - self.new_from) as u64;
                 self.skip = Skip::LongLine;
@@ -231,9 +231,12 @@ pub fn first_byte(start: u64) -> u64 {
 
 /// How long a line that begins like this may be.
 fn bound(line: &[u8]) -> usize {
-    let start = line.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
-    let line = &line[start..];
-    let is_body =
-        line.first() == Some(&b'[') || line.starts_with(b"{\"entries\"") || line.starts_with(b"{ \"entries\"");
+    let first = |text: &[u8]| text.iter().position(|b| !matches!(b, b' ' | b'\t'));
+    let line = &line[first(line).unwrap_or(0)..];
+    let is_body = match line {
+        [b'[', rest @ ..] => first(&rest[..rest.len().min(64)]).is_none_or(|at| matches!(rest[at], b'{' | b'[' | b']')),
+        [b'{', rest @ ..] => first(rest).is_some_and(|at| rest[at..].starts_with(b"\"entries\"")),
+        _ => false,
+    };
     if is_body { MAX_BODY } else { MAX_LINE }
 }
