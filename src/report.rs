@@ -248,7 +248,7 @@ impl<'a> Reporter<'a> {
     }
 
     /// An event that may be the copy of an earlier one.
-    fn identified(&mut self, mut event: Box<Event>, input: usize) {
+    fn identified(&mut self, mut event: Event, input: usize) {
         event.origin = self.settle(Arc::clone(&event.origin));
         if let Some(identity) = event.identity {
             let name = attribute(&event.origin, &self.settings.given).deployment;
@@ -270,7 +270,7 @@ impl<'a> Reporter<'a> {
         }
         self.tallies.entry(Arc::clone(&event.origin)).or_default().count(&event);
         self.cells.count(&event);
-        self.latest.offer(event, input, self.settings.filter.is_of_time_only());
+        self.latest.offer(Box::new(event), input, self.settings.filter.is_of_time_only());
     }
 
     /// An origin with what the banner above it said.

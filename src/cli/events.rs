@@ -119,8 +119,10 @@ impl Writer {
 
     /// Shows what was written so far to whoever reads along.
     fn flush(&mut self) -> anyhow::Result<()> {
-        if let Self::Ndjson(output) = self {
-            output.flush()?;
+        match self {
+            Self::Ndjson(output) => output.flush()?,
+            #[cfg(feature = "report")]
+            Self::Frames(..) => {}
         }
         Ok(())
     }

@@ -481,10 +481,10 @@ pub(crate) fn mark_of(line: &[u8]) -> (bool, LaneKey) {
 }
 
 /// The name of a stream within a stream.
-fn join_names<'a>(outer: &Cow<'_, str>, inner: Cow<'a, str>) -> Cow<'a, str> {
+fn join_names<'a>(outer: &str, inner: Cow<'a, str>) -> Cow<'a, str> {
     match (outer.is_empty(), inner.is_empty()) {
         (true, _) => inner,
-        (false, true) => Cow::Owned(outer.clone().into_owned()),
+        (false, true) => Cow::Owned(outer.to_owned()),
         (false, false) => Cow::Owned(format!("{outer} {inner}")),
     }
 }

@@ -66,7 +66,7 @@ impl Document {
             *self = Self::Inside(Box::new(Inside {
                 offset,
                 stack: Vec::new(),
-                items_at: if text.trim_start().starts_with('[') { 1 } else { 0 },
+                items_at: usize::from(text.trim_start().starts_with('[')),
                 item: Vec::new(),
                 item_offset: offset,
                 lines: Vec::new(),

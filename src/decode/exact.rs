@@ -56,7 +56,7 @@ impl Reader {
         let Mould { outcome, cause, .. } = mould;
         self.moulds.push(mould);
         let (time, convex) = (parts.time, parts.convex);
-        let size_bytes = parts.size.map(|digits| number_of(digits));
+        let size_bytes = parts.size.map(number_of);
         Some(Exact { time, outcome, cause, size_bytes, convex, mould: self.moulds.len() - 1 })
     }
 
@@ -91,6 +91,9 @@ struct Mould {
     function: String,
 }
 
+/// What stands in a mould's slots, and the `convex` object: the time, the blob's size, the object.
+type Fitted<'l> = (Timestamp, Option<u64>, Option<&'l [u8]>);
+
 impl Mould {
     /// Makes a mould of a line that was read strictly.
     fn of(line: &[u8], parts: &Parts<'_>) -> Self {
@@ -122,7 +125,7 @@ impl Mould {
     }
 
     /// Fits a line into the mould: what stands in its slots, and the `convex` object.
-    fn fit<'l>(&self, line: &'l [u8]) -> Option<(Timestamp, Option<u64>, Option<&'l [u8]>)> {
+    fn fit<'l>(&self, line: &'l [u8]) -> Option<Fitted<'l>> {
         let mut at = Cursor { rest: line };
         let mut time = None;
         let mut size = None;
@@ -382,7 +385,7 @@ mod tests {
         }
         for end in 0..LINE.len() {
             // Where only the last brace is missing, it is missing in the object.
-            let exact = read(&LINE[..end]);
+            let exact = read(LINE.get(..end).unwrap());
             assert!(exact.is_none_or(|exact| origin(exact.convex.unwrap()).is_none()), "cut at {end}");
         }
     }

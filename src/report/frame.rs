@@ -70,7 +70,7 @@ pub fn timeline(report: &Report, most: usize) -> PolarsResult<Option<Timeline>> 
     let most = most.max(1) as i64;
     let fits = |width: &i64| (last.0.div_euclid(*width) - first.0.div_euclid(*width)) < most;
     let width = WIDTHS.into_iter().map(|minutes| minutes * 60_000).filter(|width| *width >= granularity.millis());
-    let width = width.clone().find(fits).or(width.last()).unwrap_or(granularity.millis());
+    let width = width.clone().find(fits).or(width.max()).unwrap_or(granularity.millis());
     let first = first.0.div_euclid(width) * width;
     let columns = (last.0 - first) / width + 1;
     if columns < 2 {

@@ -3,6 +3,7 @@
 use super::Granularity;
 use crate::event::{Outcome, Timestamp};
 use serde::Serialize;
+use std::fmt::Write;
 
 /// What `report --by` groups by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -124,7 +125,7 @@ pub fn csv(groups: &[Group], by: By) -> anyhow::Result<String> {
     for group in groups {
         writer.write_record(cells(group))?;
     }
-    Ok(String::from_utf8(writer.into_inner().map_err(|error| error.into_error())?)?)
+    Ok(String::from_utf8(writer.into_inner().map_err(csv::IntoInnerError::into_error)?)?)
 }
 
 /// The groups as a Markdown table.
@@ -132,7 +133,7 @@ pub fn markdown(groups: &[Group], by: By) -> String {
     let mut text = format!("| {} |\n|---|{}\n", header(by).join(" | "), "---:|".repeat(6));
     for group in groups {
         let cells: Vec<String> = cells(group).iter().map(|cell| super::markdown::escape(cell)).collect();
-        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
     text
 }

@@ -228,14 +228,14 @@ impl Cells {
 
 /// What a job held between two banners.
 #[derive(Debug)]
-pub struct Segment {
+pub(super) struct Segment {
     /// The banner above it.
     pub(super) banner: Option<(Option<Arc<str>>, Banner)>,
     pub(super) tallies: Vec<(Arc<Origin>, Tally)>,
     pub(super) cells: Cells,
     pub(super) latest: Vec<(Group, Vec<Moment>)>,
     /// Events that may be copies of earlier ones: that shows only where everything comes together.
-    pub(super) identified: Vec<Box<Event>>,
+    pub(super) identified: Vec<Event>,
     pub(super) overflows: Vec<(Arc<Origin>, Option<Identity>, u64)>,
 }
 
@@ -267,7 +267,7 @@ pub struct Tallier<'a> {
     segment: u64,
     cells: Cells,
     latest: Latest,
-    identified: Vec<Box<Event>>,
+    identified: Vec<Event>,
     overflows: Vec<(Arc<Origin>, Option<Identity>, u64)>,
     reader: exact::Reader,
     /// Whether lines may be read by their exact bytes: not where their columns are looked at.
@@ -344,7 +344,7 @@ impl<'a> Tallier<'a> {
 
     fn event(&mut self, event: Box<Event>) {
         if event.identity.is_some() || !self.settings.filter.is_of_time_only() {
-            self.identified.push(event);
+            self.identified.push(*event);
             return;
         }
         if !self.accepts_time(event.time) {
@@ -364,18 +364,17 @@ impl<'a> Tallier<'a> {
 
     /// What is known of a `convex` object by its bytes; none where they are no JSON.
     fn known(&mut self, convex: &[u8]) -> Option<usize> {
-        let index = match self.by_bytes.get(convex) {
-            Some(index) => *index,
-            None => {
-                let origin = Arc::new(exact::origin(convex)?);
-                if self.by_bytes.len() >= MAX_ORIGINS {
-                    self.by_bytes.clear();
-                    self.known.truncate(1);
-                }
-                self.known.push(Known::new(origin));
-                self.by_bytes.insert(convex.into(), self.known.len() - 1);
-                self.known.len() - 1
+        let index = if let Some(index) = self.by_bytes.get(convex) {
+            *index
+        } else {
+            let origin = Arc::new(exact::origin(convex)?);
+            if self.by_bytes.len() >= MAX_ORIGINS {
+                self.by_bytes.clear();
+                self.known.truncate(1);
             }
+            self.known.push(Known::new(origin));
+            self.by_bytes.insert(convex.into(), self.known.len() - 1);
+            self.known.len() - 1
         };
         Some(index)
     }

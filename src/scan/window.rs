@@ -5,7 +5,7 @@ use memchr::{memchr, memrchr};
 use std::io::{self, Read};
 
 /// How much is read at a time: what fits into a core's own cache together with what the search needs.
-pub const READ: usize = 256 * 1024;
+pub(super) const READ: usize = 256 * 1024;
 
 /// Whole lines of an input, behind at most [`LOOKBACK`] bytes that were in the window before.
 #[derive(Debug, Default)]

@@ -1,5 +1,14 @@
 //! One test binary, a file a hazard.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    clippy::default_trait_access,
+    clippy::format_collect,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "a test that cannot go on has failed, and its texts are its own"
+)]
+
 mod bounds;
 mod command_line;
 mod properties;

@@ -9,11 +9,7 @@ use std::path::{Path, PathBuf};
 /// The program, without anything of the tester's terminal.
 pub(crate) fn storagewatch() -> Command {
     let mut command = Command::cargo_bin("storagewatch").unwrap();
-    command
-        .env_remove("NO_COLOR")
-        .env_remove("COLUMNS")
-        .env("TERM", "dumb")
-        .timeout(std::time::Duration::from_secs(120));
+    command.env_remove("NO_COLOR").env_remove("COLUMNS").env("TERM", "dumb").timeout(std::time::Duration::from_mins(2));
     command
 }
 
