@@ -56,9 +56,10 @@ enum Command {
 
 /// Runs the command that was typed.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let command = match Arguments::try_parse_from(arguments) {
+    let typed: Vec<OsString> = arguments.into_iter().collect();
+    let command = match Arguments::try_parse_from(&typed) {
         Ok(arguments) => arguments.command,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, typed.get(1).and_then(|word| word.to_str()).unwrap_or_default()),
     };
     let result = match command {
         Command::Report(options) => report::run(&options),
@@ -90,7 +91,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Prints help where it was asked for; a mistake becomes one line that names it and what to do.
-fn usage(error: &clap::Error) -> Exit {
+fn usage(error: &clap::Error, first_word: &str) -> Exit {
     if !error.use_stderr() {
         let _ = error.print();
         return Exit::Fine;
@@ -103,17 +104,16 @@ fn usage(error: &clap::Error) -> Exit {
     let mistake: Vec<&str> = text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
     let mistake = mistake.join(" ");
     let mistake = mistake.strip_prefix("error: ").unwrap_or(&mistake);
-    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
-    let help = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("storagewatch");
-    let command: Vec<&str> =
-        help.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).filter(|tip| tip.contains("similar"));
+    let commands = <Arguments as clap::CommandFactory>::command();
+    let command = commands.find_subcommand(first_word).map(|command| format!(" {}", command.get_name()));
     let mut line = mistake.to_owned();
     if let Some(tip) = tip {
         line.push_str("; ");
         line.push_str(tip);
     }
-    line.push_str("; see '");
-    line.push_str(&command.join(" "));
+    line.push_str("; see 'storagewatch");
+    line.push_str(&command.unwrap_or_default());
     line.push_str(" --help'");
     say(&line);
     Exit::Failed

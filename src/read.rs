@@ -53,6 +53,8 @@ pub enum Step<'a, P> {
         input: usize,
         /// What kept it from being read, or ended it early.
         error: Option<&'a io::Error>,
+        /// Whether it could be opened.
+        opened: bool,
     },
 }
 
@@ -352,14 +354,15 @@ impl<C: Collector, F: Fn() -> C> Merger<'_, C, F> {
         let input = done.job.input;
         let goes_on = merge(Step::Part { input, counts: done.counts, part: done.part });
         self.open = done.open;
-        let _ = spare.send(match done.job.work {
-            Work::Window(window) => window.into_buffer(),
+        let _ = spare.send(match &mut done.job.work {
+            Work::Window(window) => std::mem::take(window).into_buffer(),
             _ => Vec::new(),
         });
         if done.job.last {
             self.open = None;
             let error = self.error.take();
-            return merge(Step::Ended { input, error: error.as_ref() }) && goes_on;
+            let opened = !(done.job.first && error.is_some() && matches!(done.job.work, Work::Nothing));
+            return merge(Step::Ended { input, error: error.as_ref(), opened }) && goes_on;
         }
         goes_on
     }

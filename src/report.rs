@@ -1,6 +1,6 @@
 //! Saved logs → a summary: counts by deployment, what needs attention, and how good the data is.
 //!
-//! Workers tally what they find job by job ([`tally`]); the tallies are merged in the order of the input, and at the end
+//! Workers tally what they find job by job; the tallies are merged in the order of the input, and at the end
 //! each deployment is placed by the strongest evidence in the whole of it.
 
 mod latest;
@@ -89,12 +89,6 @@ impl Deployment {
         let verdicts = Outcome::ALL.iter().zip(self.outcomes).filter(|(_, count)| *count > 0);
         verdicts.map(|(outcome, _)| judge(self.attribution.hosting, kind, *outcome).0).min().unwrap_or(Verdict::Healthy)
     }
-
-    /// The cause that most of its failures have.
-    pub fn main_cause(&self) -> Option<Cause> {
-        let counted = Cause::ALL.into_iter().zip(self.causes).filter(|(_, count)| *count > 0);
-        counted.max_by_key(|(_, count)| *count).map(|(cause, _)| cause)
-    }
 }
 
 /// A count by time, function and cause, before anything is grouped.
@@ -131,6 +125,8 @@ pub struct Report {
     pub granularity: Option<Granularity>,
     /// Events without a time that were left out because a time was asked for.
     pub undated: u64,
+    /// Inputs that could not be read at all.
+    pub unreadable: u64,
     /// Keys of records that had to make room: copies of older records may have counted again.
     pub forgotten: u64,
 }
@@ -179,6 +175,7 @@ pub struct Reporter<'a> {
     latest: Latest,
     dedupe: Dedupe,
     undated: u64,
+    unreadable: u64,
 }
 
 impl<'a> Reporter<'a> {
@@ -196,7 +193,13 @@ impl<'a> Reporter<'a> {
             latest: Latest::new(settings.failures),
             dedupe: Dedupe::new(KEYS_OF_SAVED_LOGS),
             undated: 0,
+            unreadable: 0,
         }
+    }
+
+    /// Notes inputs that could not be read at all.
+    pub fn note_unreadable(&mut self, count: u64) {
+        self.unreadable += count;
     }
 
     /// Adds what a part of an input held.
@@ -386,6 +389,7 @@ impl<'a> Reporter<'a> {
             counts,
             granularity,
             undated: self.undated,
+            unreadable: self.unreadable,
             forgotten: self.dedupe.forgotten(),
         }
     }

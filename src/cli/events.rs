@@ -223,7 +223,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
     let destination = Destination::new(options.output.as_deref());
     let format = options.format.unwrap_or_else(|| Format::of(options.output.as_ref()));
     let mut exit = Exit::Fine;
-    let inputs = options.paths.find("events", &mut exit)?;
+    let (inputs, _) = options.paths.find("events", &mut exit)?;
     let sources = names(&inputs);
     let mut writer = Writer::open(format, &destination)?;
     let mut attributor = Attributor {
@@ -255,7 +255,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
                 let mut rows = part.into_iter().filter_map(|item| attributor.take(input, item));
                 rows.try_for_each(|row| writer.write(row)).and_then(|()| writer.flush())
             }
-            Step::Ended { input, error } => {
+            Step::Ended { input, error, .. } => {
                 if let Some(error) = error {
                     say(&format!("{}: {}", sources[input], remedy(error)));
                     exit = Exit::Failed;

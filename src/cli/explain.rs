@@ -33,7 +33,7 @@ pub(super) struct Options {
 /// Runs the command.
 pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
     let mut exit = Exit::Fine;
-    let inputs = options.paths.find("explain", &mut exit)?;
+    let (inputs, _) = options.paths.find("explain", &mut exit)?;
     let sources = names(&inputs);
     let destination = Destination::Stdout;
     let mut explainer = Explainer {

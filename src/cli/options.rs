@@ -20,15 +20,15 @@ pub(super) struct Paths {
 }
 
 impl Paths {
-    /// Finds what to read. What cannot be read is said, and spoils the exit status.
-    pub(super) fn find(&self, command: &str, exit: &mut Exit) -> anyhow::Result<Vec<Input>> {
+    /// Finds what to read, and how much of what was named cannot be: that is said, and spoils the exit status.
+    pub(super) fn find(&self, command: &str, exit: &mut Exit) -> anyhow::Result<(Vec<Input>, u64)> {
         if self.paths.is_empty() {
             if std::io::stdin().is_terminal() {
                 bail!(
                     "nothing to read: name files or directories, as in 'storagewatch {command} /var/log/convex', or pipe a log in"
                 );
             }
-            return Ok(vec![Input::Stdin]);
+            return Ok((vec![Input::Stdin], 0));
         }
         let found = saved::find(&self.paths);
         for problem in &found.problems {
@@ -41,7 +41,7 @@ impl Paths {
         for (path, first) in &found.same {
             say(&format!("{}: the same file as {}, read once", path.display(), first.display()));
         }
-        Ok(found.inputs)
+        Ok((found.inputs, found.problems.len() as u64))
     }
 }
 
@@ -146,7 +146,8 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<jiff::Timestamp>() {
         return Ok(Timestamp(time.as_millisecond()));
     }
-    if let Ok(day) = text.parse::<jiff::civil::Date>()
+    if text.len() == "2026-11-23".len()
+        && let Ok(day) = text.parse::<jiff::civil::Date>()
         && let Ok(start) = day.to_zoned(jiff::tz::TimeZone::UTC)
     {
         return Ok(Timestamp(start.timestamp().as_millisecond()));

@@ -74,14 +74,14 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
     }
     let destination = Destination::new(options.output.as_deref());
     let mut exit = Exit::Fine;
-    let inputs = options.paths.find("report", &mut exit)?;
+    let (inputs, unreadable) = options.paths.find("report", &mut exit)?;
     let settings = Settings {
         given: options.fallback.given(),
         filter: options.wanted.filter(),
         failures: options.failures,
         detail: detail(options),
     };
-    let report = read(&inputs, &settings, options, &mut exit);
+    let report = read(&inputs, unreadable, &settings, options, &mut exit);
     if report.undated > 0 {
         say(&format!("{} events without a time were left out, for a time was asked for", report.undated));
     }
@@ -108,7 +108,7 @@ fn detail(options: &Options) -> Detail {
     detail
 }
 
-fn read(inputs: &[Input], settings: &Settings, options: &Options, exit: &mut Exit) -> Report {
+fn read(inputs: &[Input], unreadable: u64, settings: &Settings, options: &Options, exit: &mut Exit) -> Report {
     let sources = names(inputs);
     let total: Option<u64> = inputs.iter().map(Input::size).sum();
     let mut progress = Progress::new(total, false);
@@ -121,10 +121,11 @@ fn read(inputs: &[Input], settings: &Settings, options: &Options, exit: &mut Exi
         progress: &bytes,
     };
     let mut reporter = Reporter::new(settings, &sources);
+    reporter.note_unreadable(unreadable);
     read::read(inputs, &reading, || Tallier::new(settings), &mut |step| {
         match step {
             Step::Part { input, counts, part } => reporter.add(input, counts, part),
-            Step::Ended { input, error } => {
+            Step::Ended { input, error, opened } => {
                 if let Some(error) = error {
                     say(&format!("{}: {}", sources[input], remedy(error)));
                     *exit = Exit::Failed;
@@ -135,7 +136,11 @@ fn read(inputs: &[Input], settings: &Settings, options: &Options, exit: &mut Exi
                     ));
                     *exit = Exit::Failed;
                 }
-                reporter.end(error.is_some());
+                if opened {
+                    reporter.end(error.is_some());
+                } else {
+                    reporter.note_unreadable(1);
+                }
             }
         }
         progress.read.store(bytes.load(std::sync::atomic::Ordering::Relaxed), std::sync::atomic::Ordering::Relaxed);

@@ -30,7 +30,7 @@ pub fn text(report: &Report) -> prometheus::Result<String> {
         for (outcome, count) in Outcome::ALL.into_iter().zip(deployment.outcomes) {
             events.with_label_values(&[name, hosting, outcome.as_str()]).set(count as f64);
         }
-        for (cause, count) in Cause::ALL.into_iter().zip(deployment.causes).filter(|(_, count)| *count > 0) {
+        for (cause, count) in Cause::ALL.into_iter().zip(deployment.causes) {
             failures.with_label_values(&[name, hosting, cause.as_str()]).set(count as f64);
         }
         size.with_label_values(&[name, hosting]).set(deployment.size_bytes as f64);
@@ -48,6 +48,7 @@ pub fn text(report: &Report) -> prometheus::Result<String> {
         ("events", counts.events),
         ("duplicates", counts.duplicates),
         ("truncated", counts.truncated),
+        ("overflows", counts.overflows),
         ("undecodable", counts.undecodable),
         ("oversize", counts.oversize),
         ("damaged", counts.damaged),

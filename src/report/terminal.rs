@@ -1,7 +1,7 @@
 //! The report for a person: what there is, what needs attention, and what to do.
 
 use super::{Deployment, Group, Report, Timeline};
-use crate::event::{Outcome, Timestamp};
+use crate::event::{Cause, Outcome, Timestamp};
 use crate::policy::{self, Verdict};
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width};
@@ -92,20 +92,16 @@ fn deployments(report: &Report, style: Style) -> String {
     }
     let mut table = table(style);
     let has_other = report.count(&[Outcome::Other]) > 0;
-    let has_overflows = report.input.overflows > 0;
     let has_causes = report.count(&[Outcome::DirectFailed]) > 0;
     let mut header = vec!["deployment", "hosting", "direct", "http-fallback", "direct-failed"];
     header.extend(has_other.then_some("other"));
     header.extend(has_causes.then_some("causes"));
-    header.extend(has_overflows.then_some("overflows"));
-    header.extend(["first (UTC)", "last (UTC)", "verdict"]);
+    header.extend(["first and last (UTC)", "verdict"]);
     table.set_header(header.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
-    let names = report.deployments.iter().map(|deployment| deployment.attribution.deployment.chars().count());
-    let widest_name = names.max().unwrap_or(0);
     for (index, name) in header.iter().enumerate() {
         let constraint = match *name {
-            "deployment" if widest_name > 36 => ColumnConstraint::Absolute(Width::Fixed(36)),
-            "first (UTC)" | "last (UTC)" => ColumnConstraint::Absolute(Width::Fixed(13)),
+            // What may be long takes what is left.
+            "deployment" => ColumnConstraint::LowerBoundary(Width::Fixed(14)),
             _ => ColumnConstraint::ContentWidth,
         };
         if let Some(column) = table.column_mut(index) {
@@ -121,8 +117,12 @@ fn deployments(report: &Report, style: Style) -> String {
                 if count == 0 { "0".to_owned() } else { format!("{}\n{}", grouped(count), share(deployment, outcome)) };
             Cell::new(text).set_alignment(CellAlignment::Right)
         };
+        let mut name = safe(&attribution.deployment);
+        if deployment.overflows > 0 {
+            let _ = write!(name, "\n{} log overflows", grouped(deployment.overflows));
+        }
         let mut row = vec![
-            Cell::new(safe(&attribution.deployment)),
+            Cell::new(name),
             Cell::new(format!("{}\nby {}", hosting(deployment), attribution.evidence.as_str())),
             number(deployment.of(Outcome::Direct)),
             with_share(Outcome::HttpFallback),
@@ -130,9 +130,7 @@ fn deployments(report: &Report, style: Style) -> String {
         ];
         row.extend(has_other.then(|| with_share(Outcome::Other)));
         row.extend(has_causes.then(|| Cell::new(causes(deployment, "\n"))));
-        row.extend(has_overflows.then(|| number(deployment.overflows)));
-        row.push(Cell::new(day_and_time(deployment.first)));
-        row.push(Cell::new(day_and_time(deployment.last)));
+        row.push(Cell::new(format!("{}\n{}", day_and_time(deployment.first), day_and_time(deployment.last))));
         row.push(Cell::new(verdict.as_str()).fg(color(verdict)));
         table.add_row(row);
     }
@@ -284,6 +282,7 @@ pub fn quality(report: &Report) -> String {
             flaws.push(plural(count, one, many));
         }
     };
+    flaw(report.unreadable, "input that could not be read", "inputs that could not be read");
     flaw(input.damaged, "input broke off", "inputs broke off");
     flaw(input.truncated, "event from a cut record", "events from cut records");
     flaw(input.overflows, "log overflow: events may be missing", "log overflows: events may be missing");
@@ -313,10 +312,15 @@ pub fn advice(report: &Report) -> Vec<(Vec<String>, &'static str)> {
     };
     for deployment in &report.deployments {
         let attribution = &deployment.attribution;
-        for outcome in [Outcome::DirectFailed, Outcome::HttpFallback, Outcome::Other] {
+        for (cause, count) in Cause::ALL.into_iter().zip(deployment.causes) {
+            if count > 0 {
+                let outcome = Outcome::DirectFailed;
+                give(&attribution.deployment, policy::advice(attribution.hosting, outcome, Some(cause)));
+            }
+        }
+        for outcome in [Outcome::HttpFallback, Outcome::Other] {
             if deployment.of(outcome) > 0 {
-                let cause = deployment.main_cause().filter(|_| outcome == Outcome::DirectFailed);
-                give(&attribution.deployment, policy::advice(attribution.hosting, outcome, cause));
+                give(&attribution.deployment, policy::advice(attribution.hosting, outcome, None));
             }
         }
     }
@@ -324,7 +328,7 @@ pub fn advice(report: &Report) -> Vec<(Vec<String>, &'static str)> {
 }
 
 fn causes(deployment: &Deployment, separator: &str) -> String {
-    let causes = crate::event::Cause::ALL.into_iter().zip(deployment.causes).filter(|(_, count)| *count > 0);
+    let causes = Cause::ALL.into_iter().zip(deployment.causes).filter(|(_, count)| *count > 0);
     causes.map(|(cause, count)| format!("{cause} {}", grouped(count))).collect::<Vec<_>>().join(separator)
 }
 

@@ -34,6 +34,8 @@ fn a_mistake_is_one_line_that_names_it_and_what_to_do() {
         (&["report", "--format", "yaml"], "yaml"),
         (&["report", "--only", "colour=red"], "colour"),
         (&["report", "--since", "yesterdayish"], "--since"),
+        (&["report", "--since", "2026-11-23T08:27:22"], "--since"),
+        (&["report", "--format", "yaml"], "storagewatch report --help"),
         (&["report", "--fail-on", "failure"], "direct-failed"),
         (&["report", "--jobs", "0"], "--jobs"),
         (&["report", "--by", "hour", "--format", "prometheus"], "--by"),
@@ -68,6 +70,8 @@ fn what_can_be_read_is_reported_beside_what_cannot() {
     assert_eq!(status, 2);
     assert!(err.contains("missing.log"), "{err}");
     assert_eq!(report["input"]["events"], 1);
+    let (_, out, _) = run(&["report", "missing.log", &good], b"");
+    assert!(out.contains("1 input that could not be read") && !out.contains("Nothing was lost"), "{out}");
 }
 
 #[test]
@@ -222,6 +226,13 @@ fn the_other_formats() {
     assert!(text.contains(
         "convex_storage_report_events{deployment=\"unknown\",hosting=\"unknown\",outcome=\"direct-failed\"} 1"
     ));
+    let mut promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("promtool, from the distribution's package prometheus");
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(promtool.wait().unwrap().success());
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("storagewatch.prom");
     run(&["report", "--format", "prometheus", "-o", path.to_str().unwrap(), "-"], all.as_bytes());

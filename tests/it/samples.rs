@@ -9,6 +9,10 @@ use std::path::Path;
 fn differ(path: &str, expected: &Value, actual: &Value, found: &mut Vec<String>) {
     match (expected, actual) {
         (Value::Object(expected), Value::Object(members)) => {
+            if path.ends_with("causes") && expected != members {
+                // Causes that do not occur are not listed: none expected means none.
+                found.push(format!("{path}: expected {expected:?}, found {members:?}"));
+            }
             for (key, expected) in expected {
                 let actual = members.get(key).unwrap_or(&Value::Null);
                 differ(&format!("{path}.{key}"), expected, actual, found);
@@ -41,11 +45,7 @@ fn check(sample: &Path) -> Vec<String> {
     if let Some(wanted) = expected.remove("events") {
         differ("events", &wanted, &Value::Array(events(sample, &[])), &mut found);
     }
-    let mut actual = report(sample, &[]);
-    // Causes that do not occur are not listed, and none expected means none.
-    for deployment in actual["deployments"].as_array_mut().unwrap() {
-        deployment.as_object_mut().unwrap().entry("causes").or_insert_with(|| Value::Object(serde_json::Map::new()));
-    }
+    let actual = report(sample, &[]);
     for (key, wanted) in &*expected {
         differ(key, wanted, &actual[key.as_str()], &mut found);
     }
