@@ -84,7 +84,7 @@ fn headline(report: &Report, style: Style) -> String {
 }
 
 /// The narrowest terminal on which deployments stand in a table.
-const TABLE_WIDTH: u16 = 112;
+const TABLE_WIDTH: u16 = 136;
 
 fn deployments(report: &Report, style: Style) -> String {
     if style.width < TABLE_WIDTH {
@@ -105,7 +105,7 @@ fn deployments(report: &Report, style: Style) -> String {
             _ => ColumnConstraint::ContentWidth,
         };
         if let Some(column) = table.column_mut(index) {
-            column.set_constraint(constraint);
+            column.set_constraint(constraint).set_padding((0, 1));
         }
     }
     for deployment in &report.deployments {

@@ -12,6 +12,7 @@
 mod bounds;
 mod command_line;
 mod properties;
+mod readme;
 mod samples;
 mod streaming;
 mod support;

@@ -1,0 +1,47 @@
+//! What the README tells people to type does what it says.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The shell blocks that are meant to be run as they stand.
+fn blocks(readme: &str) -> Vec<&str> {
+    readme.split("\n```sh\n").skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_shell_block_of_the_readme_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let program = assert_cmd::cargo::cargo_bin("storagewatch");
+    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let blocks = blocks(&readme);
+    assert!(blocks.len() >= 4, "the README's examples are gone");
+    for block in blocks {
+        for line in block.lines() {
+            let output = Command::new("sh").args(["-euc", line]).current_dir(root).env("PATH", &path).output().unwrap();
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(!output.stdout.is_empty(), "{line} printed nothing");
+        }
+    }
+}
+
+#[test]
+fn every_option_of_the_readme_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let mut help = String::new();
+    for command in ["report", "events", "explain"] {
+        let (status, out, _) = crate::support::run(&[command, "--help"], b"");
+        assert_eq!(status, 0);
+        help.push_str(&out);
+    }
+    let before_speed = readme.split("## Speed").next().unwrap();
+    let options = regex::Regex::new("`(?:[a-z]+ )?(--[a-z-]+)").unwrap();
+    for option in options.captures_iter(before_speed).map(|found| found.get(1).unwrap().as_str()) {
+        // Options of other programs that the README mentions.
+        if ["--no-default-features", "--jsonl", "--timestamps", "--prefix"].contains(&option) {
+            continue;
+        }
+        assert!(help.contains(option), "{option} is in the README but in no help");
+    }
+}
