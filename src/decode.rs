@@ -80,6 +80,8 @@ pub struct Record {
     pub format: Layers,
     /// What it was read as.
     pub reading: Reading,
+    /// For how many records of one line that do not count, all for the same reason, it stands.
+    pub count: u64,
 }
 
 /// What a record was read as.
@@ -234,7 +236,14 @@ struct Output {
 
 impl Output {
     fn add(&mut self, frame: &Frame<'_>, reading: Reading) {
-        self.items.push(Item::Record(Record { offset: frame.offset, format: frame.layers, reading }));
+        if let (Reading::Ignored(_), Some(Item::Record(last))) = (&reading, self.items.last_mut())
+            && (last.offset, last.format) == (frame.offset, frame.layers)
+            && last.reading == reading
+        {
+            last.count += 1;
+            return;
+        }
+        self.items.push(Item::Record(Record { offset: frame.offset, format: frame.layers, reading, count: 1 }));
     }
 }
 

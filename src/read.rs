@@ -24,6 +24,9 @@ pub const PART_OF_EVENTS: u64 = 256 * 1024;
 /// Jobs under way for each worker: what waits for an earlier one is kept in memory.
 const JOBS_PER_WORKER: usize = 4;
 
+/// A window this large holds a line of many records.
+const LARGE_WINDOW: usize = 2 * 1024 * 1024;
+
 /// How long a record of a live stream stays open without a new line.
 const QUIET: Duration = Duration::from_millis(500);
 
@@ -87,6 +90,10 @@ struct Job {
     work: Work,
     first: bool,
     last: bool,
+    /// Whether somebody may still be writing the input.
+    live: bool,
+    /// How many buffers it stands for.
+    buffers: usize,
     error: Option<io::Error>,
 }
 
@@ -127,7 +134,7 @@ pub fn read<C: Collector>(
             scope.spawn(move || work(waiting, &done, collector(), options));
         }
         drop(done);
-        let mut merger = Merger { options, open: None, error: None, again: None, collector: &collector };
+        let mut merger = Merger { options, open: None, live: false, error: None, again: None, collector: &collector };
         merger.run(&results, &spare, merge);
         // Whoever still works finds nobody to tell, and stops.
         stop.store(true, Ordering::Relaxed);
@@ -146,31 +153,32 @@ fn hand_out(
 ) -> Result<(), Gone> {
     let progress = options.progress;
     let mut number = 0;
+    let spare = || buffers.recv().map_err(|_| Gone);
     for (input, source) in inputs.iter().enumerate() {
         let mut first = true;
-        let mut send = |work: Work, last: bool, error: Option<io::Error>| -> Result<(), Gone> {
+        let mut send = |work: Work, last: bool, live: bool, buffers: usize, error: Option<io::Error>| {
             if stop.load(Ordering::Relaxed) {
                 return Err(Gone);
             }
-            let job = Job { number, input, work, first, last, error };
+            let job = Job { number, input, work, first, last, live, buffers, error };
             number += 1;
             first = false;
             jobs.send(job).map_err(|_| Gone)
         };
         match saved::open(source) {
             Err(error) => {
-                buffers.recv().map_err(|_| Gone)?;
-                send(Work::Nothing, true, Some(error))?;
+                spare()?;
+                send(Work::Nothing, true, false, 1, Some(error))?;
             }
             Ok(Opened::Plain(file, size)) => {
                 let file = Arc::new(file);
                 let mut start = 0;
                 while start < size {
-                    buffers.recv().map_err(|_| Gone)?;
+                    spare()?;
                     let stop = start.saturating_add(options.part.max(1)).min(size);
                     let end = stop == size;
                     let stop = if end { u64::MAX } else { stop };
-                    send(Work::Part { file: Arc::clone(&file), start, stop }, end, None)?;
+                    send(Work::Part { file: Arc::clone(&file), start, stop }, end, false, 1, None)?;
                     let next = if end { size } else { stop };
                     progress.fetch_add(next - start, Ordering::Relaxed);
                     start = next;
@@ -179,11 +187,19 @@ fn hand_out(
             Ok(Opened::Stream { reader, live }) => {
                 let mut splitter = Splitter::whole(Counted { reader, progress }, !live);
                 loop {
-                    let buffer = buffers.recv().map_err(|_| Gone)?;
-                    match splitter.next_window(buffer) {
-                        Some(window) => send(Work::Window(window), false, None)?,
-                        None => break send(Work::Nothing, true, splitter.take_error())?,
+                    let buffer = spare()?;
+                    let Some(window) = splitter.next_window(buffer) else {
+                        break send(Work::Nothing, true, live, 1, splitter.take_error())?;
+                    };
+                    let mut taken = 1;
+                    if window.bytes().len() > LARGE_WINDOW {
+                        // Few of those are under way at a time.
+                        while taken + 2 < options.jobs.max(1) * JOBS_PER_WORKER {
+                            spare()?;
+                            taken += 1;
+                        }
                     }
+                    send(Work::Window(window), false, live, taken, None)?;
                 }
             }
         }
@@ -292,6 +308,8 @@ struct Merger<'a, C: Collector, F: Fn() -> C> {
     options: &'a Options<'a>,
     /// What the last job left open.
     open: Option<Decoder>,
+    /// Whether somebody may still be writing what was merged last.
+    live: bool,
     /// What kept a part of the input from being read.
     error: Option<io::Error>,
     /// What scans jobs again.
@@ -310,7 +328,7 @@ impl<C: Collector, F: Fn() -> C> Merger<'_, C, F> {
         let mut next = 0;
         let mut input = 0;
         loop {
-            let done = if self.options.live && self.open.is_some() {
+            let done = if self.options.live && self.live && self.open.is_some() {
                 match results.recv_timeout(QUIET) {
                     Ok(done) => done,
                     Err(RecvTimeoutError::Timeout) => {
@@ -351,13 +369,18 @@ impl<C: Collector, F: Fn() -> C> Merger<'_, C, F> {
             done = scan(done.job, open, scanner, collector, buffer);
         }
         self.error = self.error.take().or(done.error);
+        self.live = done.job.live;
         let input = done.job.input;
         let goes_on = merge(Step::Part { input, counts: done.counts, part: done.part });
         self.open = done.open;
-        let _ = spare.send(match &mut done.job.work {
+        let buffer = match &mut done.job.work {
             Work::Window(window) => std::mem::take(window).into_buffer(),
             _ => Vec::new(),
-        });
+        };
+        let _ = spare.send(if buffer.len() > LARGE_WINDOW { Vec::new() } else { buffer });
+        for _ in 1..done.job.buffers {
+            let _ = spare.send(Vec::new());
+        }
         if done.job.last {
             self.open = None;
             let error = self.error.take();

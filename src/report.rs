@@ -18,9 +18,9 @@ pub mod terminal;
 pub use group::{By, Group, Timeline};
 pub use tally::{Detail, Granularity, Tallier};
 
-use crate::attribute::{Attribution, Banners, Evidence, Given, attribute};
+use crate::attribute::{Attribution, Banners, Given, attribute};
 use crate::dedupe::{Dedupe, KEYS_OF_SAVED_LOGS};
-use crate::event::{Cause, Event, Hosting, Origin, Outcome, Timestamp};
+use crate::event::{Cause, Event, Origin, Outcome, Timestamp};
 use crate::filter::Filter;
 use crate::policy::{Verdict, judge};
 use crate::row::Row;
@@ -276,9 +276,18 @@ impl<'a> Reporter<'a> {
         self.latest.offer(Box::new(event), input, self.settings.filter.is_of_time_only());
     }
 
-    /// An origin with what the banner above it said.
+    /// An origin with what the banner above it said. Of origins that are too many, only what places them is kept.
     fn settle(&self, origin: Arc<Origin>) -> Arc<Origin> {
-        if self.banners.is_empty() { origin } else { self.banners.complete(&origin) }
+        let origin = if self.banners.is_empty() { origin } else { self.banners.complete(&origin) };
+        if self.tallies.len() < MAX_DEPLOYMENTS || self.tallies.contains_key(&origin) {
+            return origin;
+        }
+        Arc::new(Origin {
+            deployment: Some(OTHER_DEPLOYMENTS.to_owned()),
+            project: None,
+            lane: None,
+            ..Origin::clone(&origin)
+        })
     }
 
     /// Notes that an input has ended; `damaged` if it broke off.
@@ -311,21 +320,11 @@ impl<'a> Reporter<'a> {
         let mut deployments: Vec<Deployment> = Vec::new();
         let mut place = HashMap::new();
         for (attribution, origin) in attributions {
-            let is_full = deployments.len() >= MAX_DEPLOYMENTS;
             match deployments.last_mut() {
                 Some(last) if last.attribution.is_same_as(&attribution) => {
                     let known = &mut last.attribution;
                     known.deployment_type = known.deployment_type.take().or(attribution.deployment_type);
                     known.project = known.project.take().or(attribution.project);
-                }
-                Some(last) if is_full => {
-                    last.attribution = Attribution {
-                        deployment: Arc::from(OTHER_DEPLOYMENTS),
-                        hosting: Hosting::Unknown,
-                        evidence: Evidence::None,
-                        deployment_type: None,
-                        project: None,
-                    };
                 }
                 _ => deployments.push(Deployment::new(attribution)),
             }
@@ -399,7 +398,8 @@ impl Attribution {
     /// Whether two attributions are of one deployment. Those whose name is unknown are told apart by where they run,
     /// so that a source that is known to be self-hosted hides nothing of another.
     fn is_same_as(&self, other: &Self) -> bool {
-        self.deployment == other.deployment && (!self.is_unknown() || self.hosting == other.hosting)
+        let is_no_name = self.is_unknown() || &*self.deployment == OTHER_DEPLOYMENTS;
+        self.deployment == other.deployment && (!is_no_name || self.hosting == other.hosting)
     }
 }
 

@@ -108,7 +108,7 @@ impl Scanner {
         let mut found = self.needles.survey(bytes, window.new_from());
         self.counts.lines += window.oversize() + found.newlines;
         self.counts.lines += u64::from(new.last().is_some_and(|b| *b != b'\n'));
-        self.counts.oversize += window.oversize();
+        self.counts.oversize += window.oversize() + found.oversize;
 
         let mut at = window.new_from();
         while at < bytes.len() {
@@ -132,6 +132,9 @@ impl Scanner {
         let bytes = window.bytes();
         let end = line_end(bytes, start);
         let line = line_of(bytes, start, end);
+        if is_oversize(line) {
+            return end;
+        }
         let offset = window.offset(start);
         if offset != self.fed_to {
             self.floor = self.fed_to;
@@ -200,6 +203,11 @@ impl Scanner {
         let decoder = std::mem::take(&mut self.decoder);
         (!decoder.is_idle()).then_some(decoder)
     }
+}
+
+/// Whether a line exceeds its bound.
+pub fn is_oversize(line: &[u8]) -> bool {
+    line.len() > MAX_LINE && line.len() > window::bound(line)
 }
 
 /// The index behind the newline that ends the line around `at`.

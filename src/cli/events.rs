@@ -1,7 +1,7 @@
 //! `storagewatch events`.
 
 use super::options::{Fallback, Jobs, Paths, Wanted, names, remedy};
-use super::output::{Destination, Output};
+use super::output::{Destination, Output, write_json};
 use super::progress::Progress;
 use super::{Exit, say};
 use crate::attribute::{Banners, Given, Known, attribute};
@@ -108,7 +108,7 @@ impl Writer {
     fn write(&mut self, row: Row) -> anyhow::Result<()> {
         match self {
             Self::Ndjson(output) => {
-                serde_json::to_writer(&mut *output, &row).map_err(std::io::Error::from)?;
+                write_json(&mut *output, &row).map_err(std::io::Error::from)?;
                 output.write_all(b"\n")?;
             }
             #[cfg(feature = "report")]
@@ -269,8 +269,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
                 Ok(())
             }
         };
-        if result.as_ref().is_err_and(super::is_closed_pipe) {
-            leave_at_once();
+        // A file that cannot be written is taken away again, in good order.
+        if let (Err(error), Destination::Stdout) = (&result, &destination) {
+            leave_at_once(error, exit);
         }
         progress.read.store(bytes.load(Ordering::Relaxed), Ordering::Relaxed);
         progress.show();
@@ -288,8 +289,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Nobody reads the output any more, while the thread that reads the input may wait for a line that never comes.
+/// The output cannot be written any more, while the thread that reads the input may wait for a line that never comes.
+/// A reader that has gone is no error.
 #[expect(clippy::exit, reason = "there is no way to wake a thread that waits for standard input")]
-fn leave_at_once() {
-    std::process::exit(0);
+fn leave_at_once(error: &anyhow::Error, exit: Exit) {
+    if super::is_closed_pipe(error) {
+        std::process::exit(exit as i32);
+    }
+    say(&format!("the events cannot be written: {error:#}"));
+    std::process::exit(Exit::Failed as i32);
 }

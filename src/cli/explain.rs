@@ -9,7 +9,7 @@ use crate::dedupe::{Dedupe, KEYS_OF_SAVED_LOGS};
 use crate::event::{Event, clip};
 use crate::report::terminal::safe;
 use crate::row::{Column, Row, Value};
-use crate::scan::Splitter;
+use crate::scan::{Splitter, is_oversize};
 use crate::source::saved::{self, Input, Opened};
 use clap::Args;
 use std::collections::VecDeque;
@@ -103,6 +103,11 @@ impl Explainer {
                 number += 1;
                 let offset = window.offset(at);
                 let text = safe(&clip(&String::from_utf8_lossy(&bytes[at..end]), SHOWN));
+                if is_oversize(&bytes[at..end]) {
+                    lines.push_back(Line { number, offset, text, items: vec![Item::Oversize { offset }] });
+                    at = end + 1;
+                    continue;
+                }
                 lines.push_back(Line { number, offset, text, items: Vec::new() });
                 decoder.feed(&bytes[at..end], offset, &mut |item| place(&mut lines, item));
                 if decoder.is_settled() {
@@ -164,6 +169,9 @@ impl Explainer {
                         let attribution = attribute(&banners.complete(&origin), &self.given);
                         let name = safe(&attribution.deployment);
                         self.paint("33", &format!("{layers}: a log overflow of {name}: events may be missing"))
+                    }
+                    Reading::Ignored(why) if record.count > 1 => {
+                        format!("{layers}: {} records not counted: {why}", record.count)
                     }
                     Reading::Ignored(why) => format!("{layers}: not counted: {why}"),
                     Reading::Undecodable => self.paint("33", &format!("{layers}: undecodable: its JSON is broken")),

@@ -1,6 +1,8 @@
 //! Where the product goes: standard output, or a file that appears only when it is whole.
 
+use crate::report::terminal::is_unsafe;
 use anyhow::Context;
+use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -62,6 +64,40 @@ impl Destination {
         let mut output = self.open()?;
         output.write_all(text.as_bytes())?;
         output.finish()
+    }
+}
+
+/// JSON on one line, in which characters that act on a terminal are escaped.
+pub(super) fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut text = Vec::new();
+    write_json(&mut text, value)?;
+    text.push(b'\n');
+    // The serializer writes UTF-8.
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Writes JSON, in which characters that act on a terminal are escaped.
+pub(super) fn write_json(out: impl Write, value: &impl Serialize) -> serde_json::Result<()> {
+    value.serialize(&mut serde_json::Serializer::with_formatter(out, Plain))
+}
+
+/// Escapes what JSON may leave as it is and a terminal must not see.
+struct Plain;
+
+impl serde_json::ser::Formatter for Plain {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, text: &str) -> io::Result<()> {
+        if text.is_ascii() || !text.contains(is_unsafe) {
+            return out.write_all(text.as_bytes());
+        }
+        for c in text.chars() {
+            let mut bytes = [0; 4];
+            if is_unsafe(c) {
+                write!(out, "\\u{:04x}", c as u32)?;
+            } else {
+                out.write_all(c.encode_utf8(&mut bytes).as_bytes())?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! `storagewatch report`.
 
 use super::options::{Colors, Fallback, Jobs, Paths, Wanted, names, remedy};
-use super::output::Destination;
+use super::output::{self, Destination};
 use super::progress::Progress;
 use super::{Exit, say};
 use crate::event::Outcome;
@@ -85,7 +85,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
     if report.undated > 0 {
         say(&format!("{} events without a time were left out, for a time was asked for", report.undated));
     }
-    write(&report, options, &destination)?;
+    // Whoever has gone does not want the rest; what was found is found.
+    match write(&report, options, &destination) {
+        Err(error) if !super::is_closed_pipe(&error) => return Err(error),
+        _ => {}
+    }
     let found = report.count(&options.fail_on) > 0;
     Ok(if found { exit.max(Exit::Found) } else { exit })
 }
@@ -159,7 +163,7 @@ fn write(report: &Report, options: &Options, destination: &Destination) -> anyho
     }
     let text = match options.format {
         Format::Table => table(report, style)?,
-        Format::Json => format!("{}\n", serde_json::to_string(&json::report(report))?),
+        Format::Json => output::json_line(&json::report(report))?,
         Format::Csv => {
             let mut text = Vec::new();
             spreadsheet::write(report, &mut text)?;
@@ -168,6 +172,10 @@ fn write(report: &Report, options: &Options, destination: &Destination) -> anyho
         Format::Markdown => markdown::text(report),
         Format::Prometheus => metrics::text(report).context("the metrics could not be written")?,
     };
+    if destination.is_terminal() && matches!(options.format, Format::Csv | Format::Prometheus) {
+        let lines: Vec<String> = text.lines().map(crate::report::terminal::safe).collect();
+        return destination.write(&format!("{}\n", lines.join("\n")));
+    }
     destination.write(&text)
 }
 
@@ -195,7 +203,7 @@ fn write_groups(
     use crate::report::group;
     let groups = crate::report::frame::group(report, by)?;
     let text = match format {
-        Format::Json => format!("{}\n", serde_json::to_string(&group::json(&groups, by))?),
+        Format::Json => output::json_line(&group::json(&groups, by))?,
         Format::Csv => group::csv(&groups, by)?,
         Format::Markdown => group::markdown(&groups, by),
         Format::Table | Format::Prometheus => crate::report::terminal::groups(&groups, by.as_str(), style),

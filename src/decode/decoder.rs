@@ -11,6 +11,12 @@ use super::{Cut, Frame, Item, Output, Reading, Record, ansi, convex, matters, re
 use crate::event::{Layer, MAX_LAYERS};
 use std::borrow::Cow;
 
+/// Records that one line may hold: a body of the log API at its largest has a tenth of that.
+const MAX_RECORDS: usize = 200_000;
+
+/// Items that wait for a record which began before them, at the most; then the order of the input gives way.
+const MAX_WAITING: usize = 1024;
+
 /// Decodes one input's lines. What is open between two lines is its state; a decoder without any is idle, and then
 /// lines that cannot matter need not be shown to it.
 #[derive(Clone, Default)]
@@ -95,8 +101,11 @@ impl Decoder {
     /// Closes all that is open, at the end of an input.
     pub fn finish(&mut self, sink: &mut impl FnMut(Item)) {
         let mut output = Output::default();
-        self.document.finish(&mut output);
+        let again = self.document.finish(&mut output);
         self.waiting.append(&mut output.items);
+        for (line, offset) in again {
+            self.line(&line, offset);
+        }
         while let Some(at) = self.lanes.iter().position(|(_, lane)| lane.piece.is_some()) {
             self.end_piece(at, true);
         }
@@ -126,12 +135,14 @@ impl Decoder {
         if self.waiting.is_empty() {
             return;
         }
+        if !self.waiting.is_sorted_by_key(Item::offset) {
+            self.waiting.sort_by_key(Item::offset);
+        }
         let oldest = self.lanes.iter().filter_map(|(_, lane)| lane.first_offset()).min();
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.sort_by_key(Item::offset);
-        let free = oldest.map_or(waiting.len(), |oldest| waiting.partition_point(|item| item.offset() < oldest));
-        waiting.drain(..free).for_each(sink);
-        self.waiting = waiting;
+        let held_back = oldest.filter(|_| self.waiting.len() <= MAX_WAITING);
+        let free =
+            held_back.map_or(self.waiting.len(), |oldest| self.waiting.partition_point(|item| item.offset() < oldest));
+        self.waiting.drain(..free).for_each(sink);
     }
 
     /// Takes one layer off and goes on inside it.
@@ -246,17 +257,24 @@ impl Decoder {
         let relevant = self.everything || matters(rest.as_bytes());
         let mut output = Output::default();
         while rest.starts_with(['{', '[']) {
+            if output.items.len() > MAX_RECORDS {
+                output.items.push(Item::Oversize { offset: frame.offset });
+                rest = "";
+                break;
+            }
             rest = match Body::of(rest) {
                 Some(body) => self.body(&body, relevant, frame, &mut output),
                 None => match json::parse(rest) {
                     Parsed::Whole(value, rest) => {
                         let frame = Frame { cut: Cut::Whole, ..frame.clone() };
-                        self.value(&value, is_separator(rest), relevant, &frame, &mut output);
+                        // With more behind it, the line cannot be given back.
+                        self.asks &= is_separator(rest);
+                        self.value(&value, relevant, &frame, &mut output);
                         rest
                     }
                     Parsed::Cut(value) | Parsed::Deep(value) => {
                         let frame = Frame { cut: Cut::of(rest), ..frame.clone() };
-                        self.value(&value, true, relevant, &frame, &mut output);
+                        self.value(&value, relevant, &frame, &mut output);
                         ""
                     }
                     Parsed::Invalid => break,
@@ -276,9 +294,14 @@ impl Decoder {
     /// Reads the records of a body one by one and returns what follows it.
     fn body<'t>(&mut self, body: &Body<'t>, relevant: bool, frame: &Frame<'_>, output: &mut Output) -> &'t str {
         let frame = Frame { cut: Cut::Whole, ..frame.inside(body.layer) };
+        self.asks = false;
         let mut rest = body.items;
         loop {
             rest = rest.trim_start_matches([' ', ',']);
+            if output.items.len() > MAX_RECORDS {
+                output.items.push(Item::Oversize { offset: frame.offset });
+                return "";
+            }
             if let Some(after) = rest.strip_prefix(']') {
                 if body.layer != Layer::Entries {
                     return after;
@@ -291,20 +314,20 @@ impl Decoder {
             }
             match json::parse(rest) {
                 Parsed::Whole(value, after) => {
-                    self.value(&value, true, relevant, &frame, output);
+                    self.value(&value, relevant, &frame, output);
                     rest = after;
                     continue;
                 }
                 Parsed::Deep(value) => {
                     // Where it ends, and what follows it, cannot be told.
                     let cut = Frame { cut: Cut::Behind, ..frame.clone() };
-                    self.value(&value, true, relevant, &cut, output);
+                    self.value(&value, relevant, &cut, output);
                     output.add(&frame, Reading::Undecodable);
                     return "";
                 }
                 Parsed::Cut(value) => {
                     let cut = Frame { cut: Cut::of(rest), ..frame.clone() };
-                    self.value(&value, true, relevant, &cut, output);
+                    self.value(&value, relevant, &cut, output);
                 }
                 Parsed::Invalid if rest.is_empty() => {}
                 Parsed::Invalid => return rest,
@@ -314,9 +337,10 @@ impl Decoder {
         }
     }
 
-    /// Opens the envelope that a value is, or reads it. Only a value `alone` on its line can be an envelope.
-    fn value(&mut self, value: &json::Json<'_>, alone: bool, relevant: bool, frame: &Frame<'_>, output: &mut Output) {
-        if alone && let Some(opened) = envelope::open_json(value) {
+    /// Opens the envelope that a value is, or reads it.
+    fn value(&mut self, value: &json::Json<'_>, relevant: bool, frame: &Frame<'_>, output: &mut Output) {
+        if let Some(opened) = envelope::open_json(value) {
+            self.waiting.append(&mut output.items);
             return self.enveloped(opened, frame, false);
         }
         self.close_at(frame);

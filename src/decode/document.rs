@@ -3,10 +3,10 @@
 
 use super::json::{self, Parsed};
 use super::shape::read_value;
-use super::{Cut, Frame, Ignored, Item, MAX_RECORD, Output, Reading, matters};
+use super::{Cut, Frame, Item, MAX_RECORD, Output, Reading, matters};
 use crate::event::{Layer, Layers};
 
-/// Lines of an input, with their offsets, that turned out not to be JSON.
+/// Lines with their offsets: those that turned out not to be JSON, or objects that were put on one line.
 type Lines = Vec<(Vec<u8>, u64)>;
 
 /// Where an input stands with regard to a document.
@@ -37,6 +37,8 @@ pub(super) struct Inside {
     oversize: bool,
     in_string: bool,
     escaped: bool,
+    /// The last byte that was neither space nor part of a string, or the string's closing quote.
+    last: u8,
 }
 
 impl Document {
@@ -52,7 +54,7 @@ impl Document {
         matches!(self, Self::Done)
     }
 
-    /// Takes the next line. Returns the lines that are to be read as text instead.
+    /// Takes the next line. Returns the lines that are to be read instead.
     pub(super) fn push(&mut self, line: &[u8], offset: u64, output: &mut Output) -> Lines {
         if matches!(self, Self::Between) {
             let text = super::readable(line);
@@ -73,36 +75,37 @@ impl Document {
                 oversize: false,
                 in_string: false,
                 escaped: false,
+                last: 0,
             }));
         }
         let Self::Inside(inside) = self else {
             return vec![(line.to_vec(), offset)];
         };
-        if !inside.push(line, offset, output) {
-            let lines = std::mem::take(&mut inside.lines);
+        let mut whole = Vec::new();
+        if !inside.push(line, offset, output, &mut whole) {
+            whole.append(&mut inside.lines);
             *self = Self::Done;
-            return lines;
-        }
-        if inside.stack.is_empty() {
+        } else if inside.stack.is_empty() {
             *self = Self::Between;
         }
-        Vec::new()
+        whole
     }
 
-    /// Ends the input: what is open is cut.
-    pub(super) fn finish(&mut self, output: &mut Output) {
-        if let Self::Inside(inside) = std::mem::take(self) {
-            let text = super::readable(&inside.item);
-            let frame = Frame { cut: Cut::of(&text), ..inside.frame() };
-            if matters(text.as_bytes())
-                && let Parsed::Cut(value) = json::parse(&text)
-            {
-                read_value(&value, &frame, output);
-            }
-            if inside.items_at > 0 {
-                output.items.push(Item::BrokenOff { offset: inside.offset });
+    /// Ends the input: what is open is cut. Returns the lines that are to be read as text instead.
+    pub(super) fn finish(&mut self, output: &mut Output) -> Lines {
+        let Self::Inside(mut inside) = std::mem::take(self) else { return Vec::new() };
+        let text = super::readable(&inside.item);
+        let frame = Frame { cut: Cut::of(&text), ..inside.frame() };
+        if matters(text.as_bytes()) {
+            match json::parse(&text) {
+                Parsed::Cut(value) => read_value(&value, &frame, output),
+                _ => return std::mem::take(&mut inside.lines),
             }
         }
+        if inside.items_at > 0 {
+            output.items.push(Item::BrokenOff { offset: inside.offset });
+        }
+        Vec::new()
     }
 }
 
@@ -125,12 +128,14 @@ impl Inside {
         Frame { layers, ..Frame::outermost(self.item_offset) }
     }
 
-    /// Follows a line; false if it cannot be JSON.
-    fn push(&mut self, line: &[u8], offset: u64, output: &mut Output) -> bool {
-        let line = if self.stack.is_empty() { super::readable(line).into_owned().into_bytes() } else { line.to_vec() };
-        self.lines.push((line.clone(), offset));
-        for &b in &line {
-            let inside_item = self.stack.len() > self.items_at;
+    /// Follows a line; false if it cannot be JSON. Items that are whole objects by themselves are left in `whole`, to be
+    /// read like a line.
+    fn push(&mut self, line: &[u8], offset: u64, output: &mut Output, whole: &mut Lines) -> bool {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let readable = super::readable(line);
+        let line = if self.stack.is_empty() { readable.as_bytes() } else { line };
+        self.lines.push((line.to_vec(), offset));
+        for &b in line {
             if self.in_string {
                 match b {
                     _ if self.escaped => self.escaped = false,
@@ -140,6 +145,12 @@ impl Inside {
                 }
                 self.keep(b);
                 continue;
+            }
+            if !self.may_follow(b) {
+                return false;
+            }
+            if !b.is_ascii_whitespace() {
+                self.last = b;
             }
             match b {
                 b'{' | b'[' => {
@@ -160,15 +171,14 @@ impl Inside {
                     }
                 }
                 b'}' | b']' => {
-                    let Some(open) = self.stack.pop() else {
-                        return false;
-                    };
+                    let inside_item = self.stack.len() > self.items_at;
+                    let Some(open) = self.stack.pop() else { return false };
                     if (open == b'{') != (b == b'}') {
                         return false;
                     }
                     self.keep(b);
                     if inside_item && self.stack.len() == self.items_at {
-                        self.end_item(output);
+                        self.end_item(output, whole);
                     }
                 }
                 b'"' => {
@@ -183,6 +193,20 @@ impl Inside {
         !self.in_string
     }
 
+    /// Whether a byte can follow what came before it, in JSON. Text with brackets in it soon has one that cannot.
+    fn may_follow(&self, b: u8) -> bool {
+        let in_object = self.stack.last() == Some(&b'{');
+        match b {
+            b'{' | b'[' if in_object => self.last == b':',
+            b'{' | b'[' => matches!(self.last, 0 | b'[' | b',' | b'}' | b']'),
+            b'"' if in_object => matches!(self.last, b'{' | b',' | b':'),
+            b'"' => matches!(self.last, b'[' | b','),
+            b':' => in_object && self.last == b'"',
+            b'}' | b']' | b',' | b'-' | b'+' | b'.' => true,
+            _ => b.is_ascii_whitespace() || b.is_ascii_digit() || b"truefalsnE".contains(&b),
+        }
+    }
+
     fn keep(&mut self, b: u8) {
         if self.stack.len() + usize::from(matches!(b, b'}' | b']')) <= self.items_at {
             return;
@@ -195,11 +219,16 @@ impl Inside {
         }
     }
 
-    fn end_item(&mut self, output: &mut Output) {
+    fn end_item(&mut self, output: &mut Output, whole: &mut Lines) {
         self.lines.clear();
         let item = std::mem::take(&mut self.item);
         if self.oversize {
             output.items.push(Item::Oversize { offset: self.item_offset });
+            return;
+        }
+        if self.items_at == 0 {
+            // It may be an envelope, or a record of any kind.
+            whole.push((item, self.item_offset));
             return;
         }
         if !matters(&item) {
@@ -209,8 +238,6 @@ impl Inside {
         let frame = self.frame();
         match json::parse(&text) {
             Parsed::Whole(value, _) => read_value(&value, &frame, output),
-            // An object of the console looks like JSON from afar.
-            _ if self.items_at == 0 => output.add(&frame, Reading::Ignored(Ignored::PrintedObject)),
             _ => output.add(&frame, Reading::Undecodable),
         }
     }

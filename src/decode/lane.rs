@@ -72,6 +72,7 @@ pub(super) struct Piece {
     overflowed: bool,
     /// Whether nothing but a missing newline says that it is a piece.
     lost_newline: bool,
+    began: u64,
     last_fed: u64,
 }
 
@@ -82,6 +83,7 @@ impl Piece {
             frame: frame.clone().into_owned(),
             overflowed: false,
             lost_newline: frame.layers.iter().last() == Some(Layer::Docker),
+            began: fed,
             last_fed: fed,
         }
     }
@@ -106,7 +108,7 @@ impl Piece {
     }
 
     pub(super) fn is_stale(&self, fed: u64) -> bool {
-        fed - self.last_fed > PATIENCE
+        fed - self.last_fed > PATIENCE || fed - self.began > 4 * PATIENCE
     }
 }
 

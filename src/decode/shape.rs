@@ -164,9 +164,20 @@ pub(super) fn read_text(text: &str, frame: &Frame<'_>, cut: bool, everything: bo
         }
         Head::Phrase | Head::Plain => {
             let frame = frame.inside(Layer::Text);
-            output.add(&frame, read(&frame, text, &convex::Context::default()));
+            let reading = match read(&frame, text, &convex::Context::default()) {
+                // A line out of the middle of printed JSON: its record cannot be put together.
+                Reading::Ignored(_) if is_member(text) => Reading::Undecodable,
+                reading => reading,
+            };
+            output.add(&frame, reading);
         }
     }
+}
+
+/// `"key": …`, as a pretty printer puts a member on a line of its own.
+fn is_member(text: &str) -> bool {
+    let Some(rest) = text.trim_start().strip_prefix('"') else { return false };
+    rest.split_once('"').is_some_and(|(_, rest)| rest.starts_with(": ") || rest.starts_with(" : "))
 }
 
 fn context_of<'a>(prefixed: &cli_text::Prefixed<'a>, level: &'a str) -> convex::Context<'a> {
@@ -186,6 +197,14 @@ fn read_bracket(text: &str, frame: &Frame<'_>, output: &mut Output) {
             items.iter().for_each(|item| read_value(item, &frame, output));
         }
         Parsed::Whole(value, _) if value.is_object() => read_value(&value, frame, output),
+        Parsed::Cut(Json::Array(items)) => {
+            let frame = frame.inside(Layer::Array);
+            let last = items.len().saturating_sub(1);
+            for (index, item) in items.iter().enumerate() {
+                let cut = if index == last { Cut::of(text) } else { Cut::Whole };
+                read_value(item, &Frame { cut, ..frame.clone() }, output);
+            }
+        }
         Parsed::Cut(value) | Parsed::Deep(value) if value.is_object() => {
             read_value(&value, &Frame { cut: Cut::of(text), ..frame.clone() }, output);
         }

@@ -394,11 +394,12 @@ impl Sink for Tallier<'_> {
     fn item(&mut self, item: Item) {
         match item {
             Item::Record(record) => {
-                self.part.records += 1;
+                self.part.records += record.count;
                 match record.reading {
                     Reading::Event(event) => self.event(event),
                     Reading::Overflow { origin, time, identity } => {
-                        if self.accepts_time(time) {
+                        // Without a time it may have been then: what may be missing is not hidden.
+                        if self.settings.filter.accepts_time(time) != Some(false) {
                             self.overflows.push((origin, identity, 1));
                         }
                     }

@@ -66,6 +66,8 @@ impl Words {
 pub(super) struct Found {
     /// How many newlines there are.
     pub(super) newlines: u64,
+    /// How many lines exceed their bound.
+    pub(super) oversize: u64,
     /// Where words stand that make their lines matter, in order.
     words: Vec<usize>,
     /// How many of them have been passed.
@@ -112,10 +114,12 @@ impl Needles {
         for newline in memchr_iter(b'\n', &bytes[from..]) {
             found.newlines += 1;
             self.line(bytes, start, &mut other, &mut found);
+            found.oversize += u64::from(super::is_oversize(&bytes[start..from + newline]));
             start = from + newline + 1;
         }
         if start < bytes.len() {
             self.line(bytes, start, &mut other, &mut found);
+            found.oversize += u64::from(super::is_oversize(&bytes[start..]));
         }
         if let Some(other) = other {
             self.words_in(bytes, other, bytes.len(), &mut found.words);

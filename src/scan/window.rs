@@ -136,7 +136,7 @@ impl<R: Read> Splitter<R> {
             }
             let here = self.base + filled as u64;
             // Past the stop only the end of one line is wanted.
-            let most = if here < self.stop { self.stop - here } else { 4096 };
+            let most = if here < self.stop { self.stop - here } else { READ as u64 / 16 };
             let room = buffer.len() - filled;
             let read = match self.reader.read(&mut buffer[filled..filled + room.min(most.min(READ as u64) as usize)]) {
                 Ok(read) => read,
@@ -230,7 +230,7 @@ pub fn first_byte(start: u64) -> u64 {
 }
 
 /// How long a line that begins like this may be.
-fn bound(line: &[u8]) -> usize {
+pub(super) fn bound(line: &[u8]) -> usize {
     let first = |text: &[u8]| text.iter().position(|b| !matches!(b, b' ' | b'\t'));
     let line = &line[first(line).unwrap_or(0)..];
     let is_body = match line {

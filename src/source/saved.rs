@@ -128,6 +128,8 @@ impl Found {
         for entry in walk.into_iter().filter_entry(|entry| !hidden(entry)) {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {}
+                // A pipe in a directory would be waited for; named by itself it is meant.
+                Ok(entry) if entry.depth() > 0 && !entry.file_type().is_file() => {}
                 Ok(entry) => self.take_file(entry.into_path(), seen),
                 Err(error) => {
                     let path = error.path().unwrap_or(path).display().to_string();

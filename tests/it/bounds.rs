@@ -101,14 +101,15 @@ fn very_many_names_are_folded_into_one() {
     for index in 0..100_050 {
         let _ = writeln!(
             text,
-            r#"{{"timestamp":1,"topic":"console","message":"'Storage access: direct'","convex":{{"deployment_name":"d-{index}"}}}}"#
+            r#"{{"timestamp":1,"topic":"console","message":"'Storage access: direct'","convex":{{"deployment_name":"d-{index}","deployment_type":"prod"}}}}"#
         );
     }
     let report = report(file(text.as_bytes()).path(), &[]);
     let deployments = report["deployments"].as_array().unwrap();
     assert_eq!(report["input"]["events"], 100_050);
-    assert_eq!(deployments.len(), 100_000);
-    assert!(deployments.iter().any(|deployment| deployment["deployment"] == "__other__"));
+    assert_eq!(deployments.len(), 100_001);
+    let other = deployments.iter().find(|deployment| deployment["deployment"] == "__other__").unwrap();
+    assert_eq!((&other["hosting"], &other["outcomes"]["direct"]), (&"cloud".into(), &50.into()));
 }
 
 #[cfg(target_os = "linux")]

@@ -13,6 +13,7 @@ mod bounds;
 mod command_line;
 mod properties;
 mod readme;
+mod regressions;
 mod samples;
 mod streaming;
 mod support;
