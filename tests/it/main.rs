@@ -5,6 +5,7 @@
     clippy::string_slice,
     clippy::default_trait_access,
     clippy::format_collect,
+    clippy::format_push_string,
     clippy::case_sensitive_file_extension_comparisons,
     reason = "a test that cannot go on has failed, and its texts are its own"
 )]

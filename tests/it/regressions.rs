@@ -84,7 +84,7 @@ fn envelopes_glued_on_one_line_are_all_opened() {
 fn the_bound_of_a_line_does_not_depend_on_where_it_lies() {
     for over in [-10_i64, 10, 200_000] {
         for before in [0, 1000, 3_995_900] {
-            let mut text = "x".repeat(99).as_bytes().repeat(1);
+            let mut text = "x".repeat(99).into_bytes();
             text.push(b'\n');
             let mut text = text.repeat(before / 100);
             let line = "[LOG] 'Storage access: direct' '";
