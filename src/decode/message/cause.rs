@@ -1,30 +1,64 @@
 //! Why a direct access failed, from the words of its error.
 
 use crate::event::Cause;
+use aho_corasick::AhoCorasick;
 use regex::Regex;
 use std::sync::LazyLock;
 
-/// A refused connection.
-static REFUSED: LazyLock<Regex> = LazyLock::new(|| pattern(r"ECONNREFUSED"));
+/// A refused connection, by the error code that Node gives.
+const REFUSED: &str = "ECONNREFUSED";
 
 /// The network's other failures: Node's and the platform's error codes, undici's texts, and the executor's own wording
 /// for what it has retried in vain.
-static NETWORK: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?i)fetch failed|transient network error|ECONNRESET|connection reset|socket hang up|ECONNABORTED|EPIPE\b|other side closed|ETIMEDOUT|ESOCKETTIMEDOUT|UND_ERR_[A-Z_]*TIMEOUT|timed[ -]out|time-?out\b|ENOTFOUND|EAI_AGAIN|getaddrinfo|EHOSTUNREACH|ENETUNREACH|UND_ERR_SOCKET",
-    )
-});
+const NETWORK: [&str; 23] = [
+    "fetch failed",
+    "transient network error",
+    "econnreset",
+    "connection reset",
+    "socket hang up",
+    "econnaborted",
+    "epipe",
+    "other side closed",
+    "etimedout",
+    "esockettimedout",
+    "und_err_socket",
+    "und_err_connect",
+    "timed out",
+    "timed-out",
+    "timeout",
+    "time-out",
+    "time out",
+    "enotfound",
+    "eai_again",
+    "getaddrinfo",
+    "ehostunreach",
+    "enetunreach",
+    "network error",
+];
 
-/// An answer of the backend that is an error of its own: a status 5xx, or what the executor says of one.
-static BACKEND: LazyLock<Regex> = LazyLock::new(|| {
+static NETWORK_WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| words(&NETWORK));
+
+/// What the executor says of an answer of the backend that is an error of its own.
+static BACKEND_WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| words(&["transient error while running"]));
+
+/// An HTTP status 5xx, named as one or with its reason.
+static STATUS_5XX: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
-        r"(?i)transient error while running|\b(?:http|status|code|response)[^0-9\n]{0,24}\b5\d\d\b|\b5\d\d (?:internal server error|not implemented|bad gateway|service unavailable|gateway time-?out)",
+        r"(?i)\b(?:http|status|code|response)[^0-9\n]{0,24}\b5[0-9][0-9]\b|\b5[0-9][0-9] (?:internal server error|not implemented|bad gateway|service unavailable|gateway time-?out)",
     )
 });
 
 /// A blob that is not there.
-static NOT_FOUND: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)\b(?:http|status|code|response)[^0-9\n]{0,24}\b404\b|\b404 not found|not found"));
+static NOT_FOUND_WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| words(&["not found"]));
+
+/// An HTTP status 404.
+static STATUS_404: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(?:http|status|code|response)[^0-9\n]{0,24}\b404\b"));
+
+#[expect(clippy::expect_used, reason = "the words are constants, and a test looks for each")]
+fn words(words: &[&str]) -> AhoCorasick {
+    AhoCorasick::builder().ascii_case_insensitive(true).build(words).expect("a few words compile")
+}
 
 #[expect(clippy::expect_used, reason = "the patterns are constants, and a test compiles each")]
 fn pattern(text: &str) -> Regex {
@@ -37,14 +71,15 @@ pub(crate) fn classify(error: Option<&str>, cause: Option<&str>) -> Cause {
     if texts.is_empty() {
         return Cause::Unstated;
     }
-    let says = |pattern: &Regex| texts.iter().any(|text| pattern.is_match(text));
-    if says(&REFUSED) {
+    let any = |says: &dyn Fn(&str) -> bool| texts.iter().any(|text| says(text));
+    // Compiling a pattern takes longer than reading a megabyte: only a text with a digit in it needs one.
+    if any(&|text| text.contains(REFUSED)) {
         Cause::ConnectionRefused
-    } else if says(&NETWORK) {
+    } else if any(&|text| NETWORK_WORDS.is_match(text)) {
         Cause::Network
-    } else if says(&BACKEND) {
+    } else if any(&|text| BACKEND_WORDS.is_match(text) || (text.contains('5') && STATUS_5XX.is_match(text))) {
         Cause::BackendError
-    } else if says(&NOT_FOUND) {
+    } else if any(&|text| NOT_FOUND_WORDS.is_match(text) || (text.contains("404") && STATUS_404.is_match(text))) {
         Cause::NotFound
     } else {
         Cause::Other
