@@ -27,8 +27,14 @@ const WORDS: [&str; 10] = [
 /// A member of Docker's lines; only those that are pieces matter.
 const STREAM: &str = "\"stream\":";
 
-/// How lines begin that Convex or the application writes without any envelope.
-const PLAIN_JSON: [&[u8]; 3] = [b"{\"timestamp\":", b"{\"kind\":", b"{\"_timestamp\":"];
+/// Whether a line begins as those do that Convex or the application writes without any envelope. The lengths are known
+/// to the compiler, so that each is a comparison of words.
+#[inline]
+fn begins_like_convex(line: &[u8]) -> bool {
+    line.first_chunk() == Some(b"{\"timestamp\":")
+        || line.first_chunk() == Some(b"{\"kind\":\"")
+        || line.first_chunk() == Some(b"{\"_timestamp\":")
+}
 
 /// A compiled search.
 pub(super) struct Needles {
@@ -129,8 +135,7 @@ impl Needles {
 
     #[inline]
     fn line(&self, bytes: &[u8], start: usize, other: &mut Option<usize>, found: &mut Found) {
-        let line = &bytes[start..];
-        if PLAIN_JSON.iter().any(|beginning| line.starts_with(beginning)) {
+        if begins_like_convex(&bytes[start..]) {
             if let Some(other) = other.take() {
                 self.words_in(bytes, other, start, &mut found.words);
             }
