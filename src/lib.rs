@@ -3,9 +3,19 @@
 //! bytes → [`scan`] → candidate lines → [`decode`] → records and events → [`attribute`] → whose, and where it runs →
 //! [`policy`] → what it means.
 //!
+//! Saved logs take the way [`source`] → [`read`] → [`report`], or [`row`]s.
+//!
 //! * [`event`]: the words of the program as types
+//! * [`source`]: where bytes come from
+//! * [`read`]: all inputs through all cores, in order
 //! * [`scan`]: finds the lines that can matter, and keeps the bounds
 //! * [`decode`]: unwraps them, layer by layer, to the log message
+//! * [`attribute`]: whose event it is, and where that runs
+//! * [`policy`]: what an outcome means there
+//! * [`dedupe`]: recognises records that were read before
+//! * [`filter`], [`row`]: which events are wanted, and the table they are in
+//! * [`report`]: the summary, for persons and programs
+//! * [`cli`]: the command line
 
 pub mod attribute;
 pub mod cli;

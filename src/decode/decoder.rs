@@ -214,7 +214,7 @@ impl Decoder {
         let ends = match end {
             End::Line => true,
             End::More => false,
-            End::NoNewline => payload.len() < lane::DOCKER_PIECE && shape::is_whole(piece.text()),
+            End::NoNewline => payload.len() < envelope::DOCKER_PIECE && shape::is_whole(piece.text()),
         };
         if ends {
             self.end_piece(at, false);

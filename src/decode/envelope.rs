@@ -12,6 +12,9 @@ use super::json::Json;
 use crate::event::{Layer, Timestamp};
 use std::borrow::Cow;
 
+/// Where Docker splits lines, in bytes.
+pub(super) const DOCKER_PIECE: usize = 16 * 1024;
+
 /// A line taken out of its envelope.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Opened<'a> {

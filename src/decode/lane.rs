@@ -1,5 +1,6 @@
 //! What is open in one stream of an input: several services, containers or outputs may be interleaved in it.
 
+use super::envelope::DOCKER_PIECE;
 use super::openness::{Open, Openness};
 use super::shape::looks_like_json;
 use super::{Frame, MAX_RECORD, MAX_RECORD_LINES};
@@ -7,9 +8,6 @@ use crate::event::Layer;
 
 /// Streams with something open that are kept apart at the most.
 pub(super) const MAX_LANES: usize = 64;
-
-/// Where Docker splits lines.
-pub(super) const DOCKER_PIECE: usize = 16 * 1024;
 
 /// After how many lines of other streams the rest of something open is no longer waited for.
 const PATIENCE: u64 = 1024;

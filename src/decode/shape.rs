@@ -1,9 +1,9 @@
 //! Which shape a JSON value or a text has, once it is out of its envelopes, and the reading of it.
 
 use super::convex::{self, cli_text, log_stream, records};
+use super::envelope::DOCKER_PIECE;
 use super::head::Head;
 use super::json::{self, Json, Parsed};
-use super::lane::DOCKER_PIECE;
 use super::message::{self, Message};
 use super::openness::{Open, Openness};
 use super::{Cut, Frame, Ignored, Output, Reading, ansi, matters};

@@ -208,6 +208,8 @@ enum Kind {
     Plain,
     Gzip,
     Zstd,
+    /// UTF-16, as Windows shells redirect it; true where the high byte comes first.
+    Utf16(bool),
     /// A format that is not read, and the command that unpacks it.
     Foreign(&'static str, &'static str),
 }
@@ -217,6 +219,8 @@ impl Kind {
         match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xff, 0xfe, ..] => Self::Utf16(false),
+            [0xfe, 0xff, ..] => Self::Utf16(true),
             [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Foreign("xz", "xz -dc"),
             [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41] => Self::Foreign("bzip2", "bzip2 -dc"),
             [0x04, 0x22, 0x4d, 0x18, ..] => Self::Foreign("lz4", "lz4 -dc"),
@@ -248,12 +252,50 @@ fn decompress(head: Vec<u8>, rest: impl Read + Send + 'static, live: bool) -> io
         Kind::Plain => Box::new(whole),
         Kind::Gzip => Box::new(Members::new(BufReader::with_capacity(COMPRESSED_READ, whole))),
         Kind::Zstd => Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_READ, whole))?),
+        Kind::Utf16(big_endian) => {
+            Box::new(Utf16 { reader: BufReader::new(whole), big_endian, high: None, text: Vec::new() })
+        }
         Kind::Foreign(name, command) => {
             let text = format!("{name} is not read here; pipe it in: {command} FILE | storagewatch … -");
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
     };
     Ok(Opened::Stream { reader, live: live && kind == Kind::Plain })
+}
+
+/// UTF-16 as UTF-8.
+struct Utf16<R> {
+    reader: R,
+    big_endian: bool,
+    /// The first half of a pair whose second half is still to come.
+    high: Option<u16>,
+    /// Text that was not taken yet.
+    text: Vec<u8>,
+}
+
+impl<R: Read> Read for Utf16<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.text.is_empty() {
+            let mut bytes = Vec::new();
+            let read = self.reader.by_ref().take(8192).read_to_end(&mut bytes)?;
+            let units = bytes.chunks(2).filter_map(|pair| <[u8; 2]>::try_from(pair).ok());
+            let units =
+                units.map(|pair| if self.big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) });
+            let mut units: Vec<u16> = self.high.take().into_iter().chain(units).collect();
+            if read > 0 && units.last().is_some_and(|unit| (0xd800..0xdc00).contains(unit)) {
+                self.high = units.pop();
+            }
+            let text: String = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
+            self.text = text.into_bytes();
+            if read == 0 {
+                break;
+            }
+        }
+        let most = buffer.len().min(self.text.len());
+        buffer[..most].copy_from_slice(&self.text[..most]);
+        self.text.drain(..most);
+        Ok(most)
+    }
 }
 
 /// A gzip file: one member after another, and perhaps the zeros that pad a tape's block.
@@ -328,6 +370,15 @@ mod tests {
         assert_eq!((text.as_str(), error.is_some()), ("one\ntwo\n", true));
         let (text, error) = read(two[..two.len() - 9].to_vec());
         assert!(text.starts_with("one\n") && error.is_some());
+    }
+
+    #[test]
+    fn utf_16_is_read_as_text() {
+        let text = format!("\u{feff}é 💥\n{}\n", "x💥".repeat(5000));
+        let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(read(little).0, text);
+        assert_eq!(read(big).0, text);
     }
 
     #[test]
