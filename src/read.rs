@@ -25,7 +25,7 @@ pub const PART_OF_EVENTS: u64 = 256 * 1024;
 const JOBS_PER_WORKER: usize = 4;
 
 /// A window this large holds a line of many records.
-const LARGE_WINDOW: usize = 2 * 1024 * 1024;
+const LARGE_WINDOW: usize = 4 * 1024 * 1024;
 
 /// How long a record of a live stream stays open without a new line.
 const QUIET: Duration = Duration::from_millis(500);

@@ -7,6 +7,9 @@ use std::io::{self, Read};
 /// How much is read at a time: what fits into a core's own cache together with what the search needs.
 pub(super) const READ: usize = 256 * 1024;
 
+/// How much of a stream goes to a worker at a time: less would wake it more often than it is worth.
+const STREAM_WINDOW: usize = 1024 * 1024;
+
 /// Whole lines of an input, behind at most [`LOOKBACK`] bytes that were in the window before.
 #[derive(Debug, Default)]
 pub struct Window {
@@ -67,8 +70,8 @@ pub struct Splitter<R> {
     /// Lines that begin at this byte or later belong to the next part.
     stop: u64,
     skip: Skip,
-    /// Whether a window waits to be filled, or takes what one read brings.
-    fills: bool,
+    /// How much a window waits for, where what one read brings is less.
+    fill: usize,
     ended: bool,
     error: Option<io::Error>,
 }
@@ -86,6 +89,7 @@ enum Skip {
 impl<R: Read> Splitter<R> {
     /// Reads a whole input. Where it does not `fill` its windows, what each read brings is handed on at once.
     pub fn whole(reader: R, fills: bool) -> Self {
+        let fill = if fills { STREAM_WINDOW } else { 0 };
         Self {
             reader,
             tail: Vec::new(),
@@ -93,7 +97,7 @@ impl<R: Read> Splitter<R> {
             base: 0,
             stop: u64::MAX,
             skip: Skip::Nothing,
-            fills,
+            fill,
             ended: false,
             error: None,
         }
@@ -101,7 +105,7 @@ impl<R: Read> Splitter<R> {
 
     /// Reads the lines that begin in `start..stop`, from a reader that stands at [`first_byte`] of `start`.
     pub fn part(reader: R, start: u64, stop: u64) -> Self {
-        let mut splitter = Self { stop, ..Self::whole(reader, true) };
+        let mut splitter = Self { stop, fill: READ / 2, ..Self::whole(reader, true) };
         if start > 0 {
             splitter.base = first_byte(start);
             // The byte before the part tells whether a line begins with it.
@@ -191,7 +195,7 @@ impl<R: Read> Splitter<R> {
                 }
             }
             if let Some(newline) = memrchr(b'\n', &buffer[searched..filled]) {
-                if self.fills && !past_stop && brought < READ / 2 {
+                if !past_stop && brought < self.fill {
                     continue;
                 }
                 return Some(self.hand_out(window, buffer, searched + newline + 1, filled));
