@@ -30,7 +30,7 @@ impl Progress {
         if !self.wanted || self.began.elapsed() < PATIENCE {
             return;
         }
-        let total = self.total;
+        let (total, began) = (self.total, self.began);
         let bar = self.bar.get_or_insert_with(|| {
             let bar = match total {
                 Some(total) => ProgressBar::new(total),
@@ -40,6 +40,7 @@ impl Progress {
                 Some(_) => "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
                 None => "{spinner} {bytes}, {bytes_per_sec}",
             };
+            let bar = bar.with_elapsed(began.elapsed());
             bar.set_draw_target(ProgressDrawTarget::stderr());
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
