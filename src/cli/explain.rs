@@ -102,7 +102,8 @@ impl Explainer {
                 let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |newline| at + newline);
                 number += 1;
                 let offset = window.offset(at);
-                let text = safe(&clip(&String::from_utf8_lossy(&bytes[at..end]), SHOWN));
+                let shown = String::from_utf8_lossy(&bytes[at..end]);
+                let text = safe(&clip(shown.trim_start_matches('\u{feff}').trim_end_matches('\r'), SHOWN));
                 if is_oversize(&bytes[at..end]) {
                     lines.push_back(Line { number, offset, text, items: vec![Item::Oversize { offset }] });
                     at = end + 1;
