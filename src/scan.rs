@@ -120,10 +120,22 @@ impl Scanner {
             let start = memrchr(b'\n', &bytes[at..hit]).map_or(at, |newline| at + newline + 1);
             let end = line_end(bytes, hit);
             if is_phrase && sink.exact(line_of(bytes, start, end), window.offset(start)) {
+                // The decoder would know no more and no less after it.
+                self.step_over_gap(window.offset(start));
+                self.fed_to = window.offset(end);
                 at = end;
             } else {
                 at = self.feed(window, start, sink);
             }
+        }
+    }
+
+    /// Notes that lines were passed over, if they were, before the line at this byte.
+    fn step_over_gap(&mut self, offset: u64) {
+        if offset != self.fed_to {
+            self.floor = self.fed_to;
+            self.known_at_floor.clear();
+            std::mem::swap(&mut self.known_at_floor, &mut self.known);
         }
     }
 
@@ -136,11 +148,7 @@ impl Scanner {
             return end;
         }
         let offset = window.offset(start);
-        if offset != self.fed_to {
-            self.floor = self.fed_to;
-            self.known_at_floor.clear();
-            std::mem::swap(&mut self.known_at_floor, &mut self.known);
-        }
+        self.step_over_gap(offset);
         if !self.decoder.feed_or_ask(line, offset, &mut |item| sink.item(item)) {
             let lane = mark_of(line).1;
             if !self.known.contains(&lane) {

@@ -195,6 +195,8 @@ fn the_exact_reader_reads_what_the_decoder_reads() {
     for (path, bytes) in plain_samples() {
         assert_eq!(report(&bytes, true), report(&bytes, false), "{}", path.display());
     }
+    let found_by_fuzzing = include_bytes!("fuzzed/gap_behind_an_exact_line.log");
+    assert_eq!(report(found_by_fuzzing, true), report(found_by_fuzzing, false));
     let mut numbers = Numbers(3);
     let lines = log_stream_lines(&mut numbers, 200);
     let text = lines.join("\n");
