@@ -5,12 +5,14 @@
 
 use crate::decode::{Banner, host_of};
 use crate::event::{Hosting, Origin, UNKNOWN_DEPLOYMENT};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Which rule decided where a deployment runs, the strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Evidence {
     /// The configuration says so.
     Config,

@@ -2,6 +2,7 @@
 //!
 //! Closed sets carry `ALL` and `as_str`; the text that labels, columns and messages use stands nowhere else.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ pub const OVERFLOW: &str = "Log overflow (maximum";
 pub const UNKNOWN_DEPLOYMENT: &str = "unknown";
 
 /// How one storage access went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     /// The blob was read from storage.
     Direct,
@@ -53,7 +54,7 @@ impl Outcome {
 }
 
 /// Why a direct access failed, read from the `error` and `cause` that the application logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Cause {
     /// Nothing listened at the address the action called back to.
     ConnectionRefused,
@@ -88,7 +89,8 @@ impl Cause {
 }
 
 /// Where a deployment runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hosting {
     /// Convex Cloud.
     Cloud,
@@ -116,7 +118,7 @@ impl Hosting {
 }
 
 /// What kind of Convex function logged a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum FunctionType {
     /// A query.
     Query,
@@ -164,7 +166,7 @@ macro_rules! display_as_str {
 display_as_str!(Outcome, Cause, Hosting, FunctionType, Layer);
 
 /// A moment, in milliseconds since 1970 in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
 /// The years in which a log line can have been written, in milliseconds: 1970 to 9999.
@@ -245,7 +247,7 @@ impl fmt::Display for Timestamp {
 }
 
 /// One layer that a record was unwrapped through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Layer {
     /// Docker's `json-file` driver.
     Docker,
@@ -324,7 +326,7 @@ impl Layer {
 pub const MAX_LAYERS: usize = 12;
 
 /// The layers of a record, outermost first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Layers {
     layers: [Option<Layer>; MAX_LAYERS],
 }
@@ -363,7 +365,7 @@ impl fmt::Display for Layers {
 }
 
 /// What a record says of the deployment that it came from. Absent values were absent or null.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// The deployment's name.
     pub deployment: Option<String>,
@@ -383,7 +385,7 @@ pub struct Origin {
 }
 
 /// A record that reports a storage access.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When it happened: the application's own time, else the record's, else the envelope's.
     pub time: Option<Timestamp>,
@@ -422,7 +424,7 @@ pub struct Event {
 }
 
 /// A 16-byte hash of what identifies a record of the log API, its deployment aside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity(pub u128);
 
 /// Cuts a text that a log line brought to `max` bytes at a character's edge.

@@ -15,6 +15,7 @@
 //! * [`dedupe`]: recognises records that were read before
 //! * [`filter`], [`row`]: which events are wanted, and the table they are in
 //! * [`report`]: the summary, for persons and programs
+//! * [`ledger`]: what was counted, exactly once
 //! * [`cli`]: the command line
 
 pub mod attribute;
@@ -23,6 +24,7 @@ pub mod decode;
 pub mod dedupe;
 pub mod event;
 pub mod filter;
+pub mod ledger;
 pub mod policy;
 pub mod read;
 pub mod report;

@@ -1,0 +1,96 @@
+//! The durable counts and cursors.
+
+mod counts;
+
+pub use counts::{
+    Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Rotation, SIZE_BUCKETS, Sizes, Skipped, SourceCounts,
+    SourceState,
+};
+
+use crate::event::Timestamp;
+use crate::row::Row;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Committed counts, as a scrape and the page show them. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// What was counted of each deployment.
+    pub places: BTreeMap<Place, Arc<PlaceCounts>>,
+    /// Each source by its name: what was counted of it, and how it stands.
+    pub sources: BTreeMap<Arc<str>, (SourceCounts, SourceState)>,
+    /// How many deployments are counted together with others, because there were too many.
+    pub folded: u64,
+    /// How long commits took.
+    pub commits: CommitTimes,
+    /// The latest events that want attention, newest first.
+    pub failures: VecDeque<Arc<Row>>,
+    /// Whether every source has caught up with what was there at the start.
+    pub caught_up: bool,
+    /// Why the last commit failed, where it did.
+    pub trouble: Option<String>,
+}
+
+/// Upper bounds of the buckets of commit durations, in seconds.
+pub const COMMIT_BUCKETS: [f64; 10] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.5];
+
+/// A histogram of how long commits took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CommitTimes {
+    /// How many fell into each bucket of [`COMMIT_BUCKETS`] and into none below it.
+    pub buckets: [u64; COMMIT_BUCKETS.len()],
+    /// How many there were.
+    pub count: u64,
+    /// All of them added up, in seconds.
+    pub sum_seconds: f64,
+}
+
+impl CommitTimes {
+    /// Counts one.
+    pub fn add(&mut self, seconds: f64) {
+        self.count += 1;
+        self.sum_seconds += seconds;
+        if let Some(bucket) = COMMIT_BUCKETS.iter().position(|bound| seconds <= *bound) {
+            self.buckets[bucket] += 1;
+        }
+    }
+}
+
+/// What reads the ledger: the HTTP routes and the terminal.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    view: Arc<RwLock<View>>,
+    scrapes: SyncSender<Scrape>,
+}
+
+/// A scrape that was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scrape {
+    /// Who scraped: an address and a program.
+    pub scraper: String,
+    /// When.
+    pub at: Timestamp,
+    /// The newborn places that it was shown at 0.
+    pub held: Vec<Place>,
+}
+
+/// Scrapes that wait to be noted. Further ones are not noted, which can only hold a newborn series back for longer.
+pub const SCRAPES: usize = 64;
+
+impl Reader {
+    /// A reader of what is published here, and where it tells of scrapes.
+    pub fn new(view: Arc<RwLock<View>>, scrapes: SyncSender<Scrape>) -> Self {
+        Self { view, scrapes }
+    }
+
+    /// What was committed last.
+    pub fn view(&self) -> View {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells that a scrape was answered.
+    pub fn scraped(&self, scrape: Scrape) {
+        let _ = self.scrapes.try_send(scrape);
+    }
+}
