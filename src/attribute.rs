@@ -82,7 +82,7 @@ pub struct Given {
 }
 
 /// A deployment, and where it runs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attribution {
     /// The deployment's name, or `unknown`.
     pub deployment: Arc<str>,
@@ -179,7 +179,7 @@ fn has_cloud_shape(name: &str) -> bool {
 }
 
 /// The banners that stood above the records of one input, by the stream they stood in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Banners {
     latest: HashMap<Option<Arc<str>>, Banner>,
 }
