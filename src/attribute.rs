@@ -232,21 +232,30 @@ pub struct Known {
 const MAX_KNOWN: usize = 100_000;
 
 impl Known {
-    /// Applies what is known to an attribution, and learns from it.
-    pub fn settle(&mut self, attribution: &mut Attribution) {
+    /// Takes up what was known before.
+    pub fn learn(&mut self, deployment: Arc<str>, evidence: Evidence, hosting: Hosting) {
+        self.strongest.insert(deployment, (evidence, hosting));
+    }
+
+    /// Applies what is known to an attribution, and learns from it: true if that changed what is known.
+    pub fn settle(&mut self, attribution: &mut Attribution) -> bool {
         if attribution.is_unknown() {
-            return;
+            return false;
         }
         let said = (attribution.evidence, attribution.hosting);
         if let Some(known) = self.strongest.get_mut(&attribution.deployment) {
             if known.0 <= said.0 {
                 (attribution.evidence, attribution.hosting) = *known;
-            } else {
-                *known = said;
+                return false;
             }
-        } else if self.strongest.len() < MAX_KNOWN {
-            self.strongest.insert(Arc::clone(&attribution.deployment), said);
+            *known = said;
+            return true;
         }
+        if self.strongest.len() < MAX_KNOWN {
+            self.strongest.insert(Arc::clone(&attribution.deployment), said);
+            return true;
+        }
+        false
     }
 }
 

@@ -139,9 +139,19 @@ impl<R: Read> Splitter<R> {
         self.tail.get(self.new_from..).unwrap_or_default()
     }
 
+    /// What stood before that, as far as it is kept.
+    pub fn before(&self) -> &[u8] {
+        &self.tail[..self.new_from.min(self.tail.len())]
+    }
+
     /// The reader.
     pub fn reader(&mut self) -> &mut R {
         &mut self.reader
+    }
+
+    /// The reader, to look at.
+    pub fn reader_ref(&self) -> &R {
+        &self.reader
     }
 
     /// Goes on behind an end of the input, for more was written after it.
@@ -197,6 +207,10 @@ impl<R: Read> Splitter<R> {
             }
             filled += read;
             brought += read;
+            if self.skip == Skip::OthersLine && filled <= self.new_from {
+                // The byte before the part is not there yet.
+                continue;
+            }
             if self.skip != Skip::Nothing {
                 let from = self.new_from.min(filled);
                 let newline = memchr(b'\n', &buffer[from..filled]);
