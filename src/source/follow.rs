@@ -11,6 +11,7 @@ mod tail;
 use super::Batch;
 use super::collect::Collected;
 use crate::attribute::{Banners, Given};
+use crate::config::DeploymentTemplate;
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState};
 use files::{Entry, Files};
@@ -47,8 +48,8 @@ pub struct Options {
     pub paths: Vec<String>,
     /// Whether files that are there at first sight are read from their beginning.
     pub from_beginning: bool,
-    /// The deployment of records that name none; `{stem}` stands for the file's name without its extensions.
-    pub deployment: Option<String>,
+    /// The deployment of records that name none.
+    pub deployment: Option<DeploymentTemplate>,
     /// Where deployments run whose records do not say.
     pub hosting: Option<Hosting>,
     /// Whether that comes from the configuration.
@@ -109,6 +110,15 @@ impl Follower {
             }
         }
         Ok(follower)
+    }
+
+    /// Goes on with other paths or names.
+    pub fn reconfigure(&mut self, options: Options) {
+        self.files = Files::new(&options.paths);
+        self.options = options;
+        self.given.clear();
+        self.copies.clear();
+        self.listed = false;
     }
 
     /// The directories in which files are looked for.
@@ -498,10 +508,8 @@ impl Follower {
         if let Some(given) = self.given.get(base) {
             return Arc::clone(given);
         }
-        let name = base.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let stem = name.split('.').next().unwrap_or_default();
         let given = Arc::new(Given {
-            deployment: self.options.deployment.as_ref().map(|name| name.replace("{stem}", stem)),
+            deployment: self.options.deployment.as_ref().and_then(|template| template.name_for(base)),
             hosting: self.options.hosting,
         });
         self.given.insert(base.clone(), Arc::clone(&given));
