@@ -159,7 +159,7 @@ fn start_log(config: &Config) {
 /// How often the service manager wants to hear that the program lives.
 fn watchdog() -> Duration {
     let micros = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
-    micros.map_or(Duration::from_secs(3600), |micros| Duration::from_micros(micros / 2).max(Duration::from_millis(100)))
+    micros.map_or(Duration::from_hours(1), |micros| Duration::from_micros(micros / 2).max(Duration::from_millis(100)))
 }
 
 /// The clock on the wall.
