@@ -16,6 +16,7 @@
 //! * [`filter`], [`row`]: which events are wanted, and the table they are in
 //! * [`report`]: the summary, for persons and programs
 //! * [`ledger`]: what was counted, exactly once
+//! * [`metrics`]: what Prometheus is shown of it
 //! * [`cli`]: the command line
 
 pub mod attribute;
@@ -25,6 +26,7 @@ pub mod dedupe;
 pub mod event;
 pub mod filter;
 pub mod ledger;
+pub mod metrics;
 pub mod policy;
 pub mod read;
 pub mod report;
