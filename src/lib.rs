@@ -17,6 +17,7 @@
 //! * [`report`]: the summary, for persons and programs
 //! * [`ledger`]: what was counted, exactly once
 //! * [`metrics`]: what Prometheus is shown of it
+//! * [`serve`]: the HTTP routes
 //! * [`cli`]: the command line
 
 pub mod attribute;
@@ -32,4 +33,5 @@ pub mod read;
 pub mod report;
 pub mod row;
 pub mod scan;
+pub mod serve;
 pub mod source;

@@ -12,9 +12,11 @@
 
 mod bounds;
 mod command_line;
+mod metrics;
 mod properties;
 mod readme;
 mod regressions;
 mod samples;
+mod serve;
 mod streaming;
 mod support;
