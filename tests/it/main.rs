@@ -13,9 +13,11 @@
 mod bounds;
 mod command_line;
 mod follow;
+mod metrics;
 mod properties;
 mod readme;
 mod regressions;
 mod samples;
+mod serve;
 mod streaming;
 mod support;
