@@ -16,10 +16,12 @@
 //! * [`filter`], [`row`]: which events are wanted, and the table they are in
 //! * [`report`]: the summary, for persons and programs
 //! * [`ledger`]: what was counted, exactly once
+//! * [`config`]: what `watch` is to do: the file, the command line and the defaults
 //! * [`cli`]: the command line
 
 pub mod attribute;
 pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod dedupe;
 pub mod event;
