@@ -12,6 +12,7 @@
 
 mod bounds;
 mod command_line;
+mod config;
 mod follow;
 mod metrics;
 mod properties;
