@@ -457,3 +457,25 @@ fn the_unit_for_systemd_fits_the_program() {
         (2, "storagewatch: /storagewatch/storagewatch.toml: no such file; check the path\n")
     );
 }
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let printed = |arguments: &[&str]| {
+        let (status, out, err) = run(&[&["print"], arguments].concat(), b"");
+        assert_eq!((status, err.as_str()), (0, ""), "{arguments:?}");
+        out
+    };
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = printed(&["completions", shell]);
+        for word in ["report", "watch", "check", "poll-interval"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+    }
+    let program = printed(&["man"]);
+    for command in ["report", "events", "explain", "watch", "check", "print"] {
+        assert!(program.contains(&format!("storagewatch\\-{command}(1)")), "{command}: {program}");
+        assert!(printed(&["man", command]).contains(&format!(".TH storagewatch-{command} 1")), "{command}");
+    }
+    let (status, _, err) = run(&["print", "man", "wtach"], b"");
+    assert_eq!((status, err.lines().count()), (2, 1), "{err}");
+}
