@@ -171,6 +171,7 @@ impl Follower {
             self.tails.iter().filter(|tail| tail.is_base).map(|tail| tail.cursor.base.clone()).collect();
         for tail in &mut self.tails {
             tail.is_base = false;
+            tail.look_at_head();
         }
         let mut found = BTreeSet::new();
         for entry in entries {

@@ -1,7 +1,6 @@
 //! What a file is known by: device and inode while it lives, and what it holds when it was copied or compressed.
 
 use super::super::saved::decompressed;
-use memchr::memchr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
@@ -11,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// How much of a file's beginning is remembered.
-pub(super) const HEAD: usize = 1024;
+pub(super) const HEAD: usize = 2048;
 
 /// Device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,14 +52,16 @@ pub(super) fn agree(one: &[u8], other: &[u8]) -> bool {
     one.iter().zip(other).all(|(a, b)| a == b)
 }
 
-/// Whether a beginning tells one file from another: lines that are all the same do not.
+/// Whether a beginning tells one file from another: lines that are all the same do not, nor does a single one that
+/// bears no time or number.
 pub(super) fn is_distinctive(head: &[u8]) -> bool {
-    let Some(end) = memchr(b'\n', head) else { return head.len() >= HEAD };
-    let (first, rest) = head.split_at(end + 1);
-    match memchr(b'\n', rest) {
-        Some(end) => rest.get(..=end) != Some(first) || !rest.chunks(first.len()).all(|line| first.starts_with(line)),
-        None => rest.len() > 16 && !agree(first, rest),
+    let mut lines = head.split_inclusive(|b| *b == b'\n');
+    let Some(first) = lines.next() else { return false };
+    let mut others = lines.peekable();
+    if others.peek().is_none() {
+        return first.iter().filter(|b| b.is_ascii_digit()).count() >= 10 || head.len() >= HEAD;
     }
+    !others.all(|line| first.starts_with(line))
 }
 
 /// The beginning of a file, decompressed if need be, and whether it is compressed.
@@ -135,6 +136,7 @@ mod tests {
 
     #[test]
     fn equal_lines_tell_nothing() {
+        assert!(is_distinctive(b"{\"timestamp\":1795422440939}\n"));
         assert!(!is_distinctive(b"a\na\na\n"));
         assert!(!is_distinctive(b"a\n"));
         assert!(!is_distinctive(b"a\na\na"));

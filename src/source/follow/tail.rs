@@ -298,6 +298,29 @@ impl Tail {
         partial
     }
 
+    /// Looks at the beginning of a file that is still short: a copy of it is told by that, even before it is read.
+    pub(super) fn look_at_head(&mut self) {
+        let Some(file) = self.file().filter(|_| self.cursor.head.len() < HEAD) else { return };
+        let mut head = Vec::new();
+        if read_at(file, 0, HEAD, &mut head).is_ok()
+            && head.len() > self.cursor.head.len()
+            && head.starts_with(&self.cursor.head)
+        {
+            self.cursor.head = head;
+            self.changed = true;
+        }
+    }
+
+    /// Whether a file of which nothing was read yet has another beginning than it had.
+    fn begins_anew(&self, open: &Open) -> io::Result<bool> {
+        if open.splitter.reader_ref().place() > 0 || self.cursor.head.is_empty() {
+            return Ok(false);
+        }
+        let mut head = Vec::new();
+        read_at(open.splitter.reader_ref().file(), 0, self.cursor.head.len(), &mut head)?;
+        Ok(head != self.cursor.head)
+    }
+
     /// Bytes that are there and were not counted.
     pub(super) fn lag(&self) -> u64 {
         if self.cursor.compressed || self.cursor.inode.is_none() {
@@ -308,6 +331,11 @@ impl Tail {
 
     /// Reads on. `buffer` is lent.
     pub(super) fn read(&mut self, buffer: &mut Vec<u8>, collected: &mut Collected, now: Instant) -> io::Result<Turn> {
+        if let Some(open) = &self.open
+            && self.begins_anew(open)?
+        {
+            return Ok(Turn::Rewritten);
+        }
         let Some(open) = &mut self.open else { return Ok(Turn::AtEnd) };
         let metadata = open.splitter.reader_ref().file().metadata()?;
         let began = open.splitter.offset();
