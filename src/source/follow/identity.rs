@@ -64,15 +64,21 @@ pub(super) fn is_distinctive(head: &[u8]) -> bool {
     !others.all(|line| first.starts_with(line))
 }
 
+/// Opens a file that was seen under a name; not found, if another has come under that name since.
+pub(super) fn open_same(path: &Path, inode: Inode) -> io::Result<File> {
+    let file = File::open(path)?;
+    if Inode::of(&file.metadata()?) == inode { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
 /// The beginning of a file, decompressed if need be, and whether it is compressed.
-pub(super) fn head_of(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+pub(super) fn head_of(path: &Path, inode: Inode) -> io::Result<(Vec<u8>, bool)> {
     let mut head = Vec::new();
-    if let Some(reader) = decompressed(path)? {
+    if let Some(reader) = decompressed(open_same(path, inode)?)? {
         // What is being compressed right now breaks off; what is there counts.
         let _ = reader.take(HEAD as u64).read_to_end(&mut head);
         return Ok((head, true));
     }
-    read_at(&File::open(path)?, 0, HEAD, &mut head)?;
+    read_at(&open_same(path, inode)?, 0, HEAD, &mut head)?;
     Ok((head, false))
 }
 

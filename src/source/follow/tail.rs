@@ -3,7 +3,7 @@
 use super::super::Found;
 use super::super::collect::Collected;
 use super::files::Entry;
-use super::identity::{HEAD, Inode, Print, read_at};
+use super::identity::{HEAD, Inode, Print, open_same, read_at};
 use super::reader::{RECENT, Reader};
 use crate::attribute::Banners;
 use crate::decode::{Decoder, first_origin};
@@ -200,7 +200,7 @@ impl Tail {
     /// Takes a file for the copy of this one, if it is; then reading goes on there.
     pub(super) fn adopt(&mut self, entry: &Entry, compressed: bool) -> io::Result<bool> {
         if !compressed {
-            let file = File::open(&entry.path)?;
+            let file = open_same(&entry.path, entry.inode)?;
             let size = file.metadata()?.len();
             if size < self.cursor.place() {
                 if self.cursor.inode.is_some() {
@@ -464,9 +464,8 @@ impl Tail {
     }
 
     /// The row that is kept.
-    pub(super) fn row(&mut self, banners: &Banners) -> (String, Option<String>) {
+    pub(super) fn row(&mut self) -> (String, Option<String>) {
         self.changed = false;
-        self.cursor.banners.clone_from(banners);
         if let Some(open) = &self.open {
             self.cursor.keep(&open.scanner);
         }
