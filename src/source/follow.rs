@@ -14,7 +14,7 @@ use crate::attribute::Given;
 use crate::config::DeploymentTemplate;
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState};
-use files::{Entry, Files};
+use files::{Entry, Files, Look};
 use identity::{Inode, agree, head_of, is_distinctive, open_same, read_at};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -64,7 +64,7 @@ pub struct Follower {
     next_id: u64,
     sights: BTreeSet<String>,
     /// Copies of files that are followed, and how much of them was compared.
-    copies: HashMap<Inode, u64>,
+    copies: HashMap<Inode, Look>,
     given: HashMap<PathBuf, Arc<Given>>,
     /// Rows of the source to write or to remove.
     rows: Vec<(String, Option<String>)>,
@@ -236,7 +236,7 @@ impl Follower {
     /// Whether a file that bears the inode of a known one is that one.
     fn still_is(&self, at: usize, entry: &Entry) -> bool {
         let tail = &self.tails[at];
-        if tail.is_open() || tail.cursor.compressed || (tail.checked && entry.size == tail.cursor.size) {
+        if tail.is_open() || tail.cursor.compressed || tail.checked == Some(entry.look()) {
             return true;
         }
         let check = || -> io::Result<bool> {
@@ -256,7 +256,7 @@ impl Follower {
             tail.cursor.path.clone_from(&entry.path);
             tail.changed = true;
         }
-        tail.checked = true;
+        tail.checked = Some(entry.look());
         if tail.is_open() || tail.cursor.compressed {
             return;
         }
@@ -274,7 +274,7 @@ impl Follower {
 
     /// Meets a file whose inode is new: a copy of a known one, or another.
     fn meet(&mut self, entry: &Entry, first_sight: &BTreeSet<String>) -> io::Result<()> {
-        if self.copies.get(&entry.inode) == Some(&entry.size) {
+        if self.copies.get(&entry.inode) == Some(&entry.look()) {
             return Ok(());
         }
         let (head, compressed) = head_of(&entry.path, entry.inode)?;
@@ -294,7 +294,7 @@ impl Follower {
             for tail in candidates {
                 if tail.is_open() && compressed {
                     // The open file is still there to be read.
-                    self.copies.insert(entry.inode, entry.size);
+                    self.copies.insert(entry.inode, entry.look());
                     return Ok(());
                 }
                 if tail.adopt(entry, compressed)? {
@@ -309,7 +309,7 @@ impl Follower {
             }
             let copied = self.tails.iter_mut().filter(related).any(|tail| tail.cursor.inode.is_some());
             if copied && !(entry.is_base && head.len() < 64) {
-                self.copies.insert(entry.inode, entry.size);
+                self.copies.insert(entry.inode, entry.look());
                 return Ok(());
             }
         }
@@ -336,7 +336,7 @@ impl Follower {
         }
         let mut tail = Tail::new(self.next_id, cursor);
         self.next_id += 1;
-        (tail.is_base, tail.checked) = (entry.is_base, true);
+        (tail.is_base, tail.checked) = (entry.is_base, Some(entry.look()));
         if history && entry.is_base {
             tail.name(&file, &mut self.collected);
         }
@@ -412,7 +412,7 @@ impl Follower {
         old.orphan(clock);
         let mut tail = Tail::new(self.next_id, cursor);
         self.next_id += 1;
-        (tail.is_base, tail.was_base, tail.checked) = (is_base, is_base, true);
+        (tail.is_base, tail.was_base) = (is_base, is_base);
         // Its place is taken before others are looked for.
         self.tails.push(tail);
         let new = self.tails.len() - 1;

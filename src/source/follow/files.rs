@@ -26,6 +26,15 @@ pub(super) struct Entry {
     pub(super) modified: SystemTime,
 }
 
+/// Size and time of a file: an inode with another look may be another file's by now.
+pub(super) type Look = (u64, SystemTime);
+
+impl Entry {
+    pub(super) fn look(&self) -> Look {
+        (self.size, self.modified)
+    }
+}
+
 /// What is looked for, and what was found last.
 pub(super) struct Files {
     patterns: Vec<String>,

@@ -2,7 +2,7 @@
 
 use super::super::Found;
 use super::super::collect::Collected;
-use super::files::Entry;
+use super::files::{Entry, Look};
 use super::identity::{HEAD, Inode, Print, open_same, read_at};
 use super::reader::{RECENT, Reader};
 use crate::attribute::Banners;
@@ -137,8 +137,8 @@ pub(super) struct Tail {
     /// Whether it stands under the name that is written, and whether it did when names were last looked at.
     pub(super) is_base: bool,
     pub(super) was_base: bool,
-    /// Whether it was compared with what is known of it.
-    pub(super) checked: bool,
+    /// How it looked when it was compared with what is known of it.
+    pub(super) checked: Option<Look>,
     /// Since when it is cut and its copy was not found.
     pub(super) cut: Option<Instant>,
     /// What was found in it and is still to be handed over.
@@ -179,7 +179,7 @@ impl Tail {
             changed: true,
             is_base: false,
             was_base: false,
-            checked: false,
+            checked: None,
             cut: None,
             held_back: Vec::new(),
             lost: 0,
@@ -223,7 +223,7 @@ impl Tail {
         self.cursor.inode = Some(entry.inode);
         self.cursor.path.clone_from(&entry.path);
         self.cursor.compressed = compressed;
-        (self.missing, self.cut, self.checked, self.changed) = (None, None, true, true);
+        (self.missing, self.cut, self.checked, self.changed) = (None, None, Some(entry.look()), true);
         self.grown = Instant::now();
         self.seen = None;
         Ok(true)
