@@ -18,3 +18,4 @@ mod regressions;
 mod samples;
 mod streaming;
 mod support;
+mod watch;
