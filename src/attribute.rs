@@ -82,7 +82,7 @@ pub struct Given {
 }
 
 /// A deployment, and where it runs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attribution {
     /// The deployment's name, or `unknown`.
     pub deployment: Arc<str>,
@@ -179,7 +179,7 @@ fn has_cloud_shape(name: &str) -> bool {
 }
 
 /// The banners that stood above the records of one input, by the stream they stood in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Banners {
     latest: HashMap<Option<Arc<str>>, Banner>,
 }
@@ -232,21 +232,30 @@ pub struct Known {
 const MAX_KNOWN: usize = 100_000;
 
 impl Known {
-    /// Applies what is known to an attribution, and learns from it.
-    pub fn settle(&mut self, attribution: &mut Attribution) {
+    /// Takes up what was known before.
+    pub fn learn(&mut self, deployment: Arc<str>, evidence: Evidence, hosting: Hosting) {
+        self.strongest.insert(deployment, (evidence, hosting));
+    }
+
+    /// Applies what is known to an attribution, and learns from it: true if that changed what is known.
+    pub fn settle(&mut self, attribution: &mut Attribution) -> bool {
         if attribution.is_unknown() {
-            return;
+            return false;
         }
         let said = (attribution.evidence, attribution.hosting);
         if let Some(known) = self.strongest.get_mut(&attribution.deployment) {
             if known.0 <= said.0 {
                 (attribution.evidence, attribution.hosting) = *known;
-            } else {
-                *known = said;
+                return false;
             }
-        } else if self.strongest.len() < MAX_KNOWN {
-            self.strongest.insert(Arc::clone(&attribution.deployment), said);
+            *known = said;
+            return true;
         }
+        if self.strongest.len() < MAX_KNOWN {
+            self.strongest.insert(Arc::clone(&attribution.deployment), said);
+            return true;
+        }
+        false
     }
 }
 

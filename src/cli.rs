@@ -1,11 +1,14 @@
 //! The command line: what can be typed, and what a command's end means to the shell.
 
+mod check;
 mod events;
 mod explain;
 mod options;
 mod output;
+mod print;
 mod progress;
 mod report;
+mod watch;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -52,6 +55,12 @@ enum Command {
     Events(events::Options),
     /// Show for each line how it was read, and why it counted or did not.
     Explain(explain::Options),
+    /// Follow logs as they are written, and serve what they say as metrics.
+    Watch(watch::Options),
+    /// Check a configuration file, and print it with every default written out.
+    Check(check::Options),
+    /// Print what belongs to the program: a configuration to begin with, a service for systemd.
+    Print(print::Options),
 }
 
 /// Runs the command that was typed.
@@ -65,6 +74,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Report(options) => report::run(&options),
         Command::Events(options) => events::run(&options),
         Command::Explain(options) => explain::run(&options),
+        Command::Watch(options) => watch::run(&options),
+        Command::Check(options) => check::run(&options),
+        Command::Print(options) => print::run(&options),
     };
     match result {
         Ok(exit) => exit,

@@ -9,6 +9,7 @@ mod decoder;
 mod document;
 mod envelope;
 pub(crate) mod exact;
+mod first;
 mod head;
 pub(crate) mod json;
 mod lane;
@@ -20,11 +21,13 @@ pub use convex::cli_text::Banner;
 pub(crate) use convex::cli_text::host_of;
 pub use decoder::Decoder;
 pub(crate) use decoder::mark_of;
+pub use first::first_origin;
 
 use crate::event::{Event, Identity, Layer, Layers, OVERFLOW, Origin, PHRASE, Timestamp};
 use json::Json;
 pub(crate) use lane::LaneKey;
 use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -36,7 +39,7 @@ pub const MAX_RECORD: usize = 4 * 1024 * 1024;
 pub const MAX_RECORD_LINES: u32 = 64;
 
 /// What decoding leaves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Item {
     /// A record, and what it was read as.
     Record(Record),
@@ -72,7 +75,7 @@ impl Item {
 }
 
 /// One log entry after unwrapping.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The byte of its first line.
     pub offset: u64,
@@ -85,7 +88,7 @@ pub struct Record {
 }
 
 /// What a record was read as.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reading {
     /// It reports a storage access.
     Event(Box<Event>),
@@ -105,7 +108,7 @@ pub enum Reading {
 }
 
 /// Why a record does not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ignored {
     /// Its message does not begin with the phrase.
     OtherMessage,
@@ -155,7 +158,7 @@ fn matters(text: &[u8]) -> bool {
 }
 
 /// How a record's end is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Cut {
     /// It is not.
     Whole,
@@ -178,7 +181,7 @@ impl Cut {
 }
 
 /// What is known of a line on its way inwards.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Frame<'a> {
     layers: Layers,
     time: Option<Timestamp>,

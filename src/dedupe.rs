@@ -35,7 +35,11 @@ impl Dedupe {
 
     /// Notes a record; true if it was there before.
     pub fn is_repeat(&mut self, deployment: &str, identity: Identity) -> bool {
-        let key = key(deployment, identity);
+        self.note(key(deployment, identity))
+    }
+
+    /// Notes a key; true if it was there before.
+    pub fn note(&mut self, key: u128) -> bool {
         if self.index.find(hash(key), |at| self.ring[*at as usize] == key).is_some() {
             return true;
         }
@@ -65,7 +69,7 @@ impl Dedupe {
 }
 
 /// The deployment is part of the key: the same execution in two deployments is two.
-fn key(deployment: &str, identity: Identity) -> u128 {
+pub fn key(deployment: &str, identity: Identity) -> u128 {
     let mut hash = Sha256::new();
     hash.update(identity.0.to_le_bytes());
     hash.update(deployment.as_bytes());

@@ -1,11 +1,19 @@
-//! The durable counts and cursors.
+//! The durable counts and cursors: batches in, committed counts out.
+//!
+//! [`Keeper`] is one thread's. Everybody else reads what it published, through a [`Reader`].
 
 mod counts;
+mod keeper;
+mod scrapers;
+mod store;
 
 pub use counts::{
     Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Rotation, SIZE_BUCKETS, Sizes, Skipped, SourceCounts,
     SourceState,
 };
+
+pub use keeper::{Keeper, Message, Rules};
+pub use store::StoreError;
 
 use crate::event::Timestamp;
 use crate::row::Row;

@@ -20,14 +20,18 @@
 
 pub mod attribute;
 pub mod cli;
+pub mod config;
 pub mod decode;
 pub mod dedupe;
 pub mod event;
 pub mod filter;
 pub mod ledger;
+pub mod metrics;
 pub mod policy;
 pub mod read;
 pub mod report;
 pub mod row;
 pub mod scan;
+pub mod serve;
 pub mod source;
+pub mod watch;

@@ -68,6 +68,8 @@ pub struct Scanner {
     /// The same, at the end of the lines that were fed before the last gap.
     floor: u64,
     known_at_floor: Vec<LaneKey>,
+    /// What stands above this byte is settled: no line below it belongs to a record there.
+    settled: u64,
 }
 
 impl Default for Scanner {
@@ -87,6 +89,7 @@ impl Scanner {
             known: Vec::new(),
             floor: 0,
             known_at_floor: Vec::new(),
+            settled: 0,
         }
     }
 
@@ -98,6 +101,7 @@ impl Scanner {
         self.known.clear();
         self.floor = 0;
         self.known_at_floor.clear();
+        self.settled = 0;
     }
 
     /// Scans a window, whose lines are whole but for the last one of an input.
@@ -167,7 +171,8 @@ impl Scanner {
     /// begins a record for certain.
     fn show_lines_above(&mut self, window: &Window, start: usize, lane: &LaneKey) {
         let bytes = window.bytes();
-        let known = if self.known_at_floor.contains(lane) { window.index(self.floor) } else { 0 };
+        let known = if self.known_at_floor.contains(lane) { self.floor } else { 0 };
+        let known = window.index(known.max(self.settled));
         let floor = start.saturating_sub(LOOKBACK).max(known);
         // Whether the line at the floor is whole there.
         let is_line = floor == known && (floor > 0 || window.offset(0) == 0);
@@ -199,6 +204,41 @@ impl Scanner {
     /// Ends the input: what is open is closed.
     pub fn finish(&mut self, sink: &mut impl Sink) {
         self.decoder.finish(&mut |item| sink.item(item));
+    }
+
+    /// Closes what is open in streams that brought nothing since this many lines had been fed; true if there was any.
+    pub fn close_quiet(&mut self, fed: u64, sink: &mut impl Sink) -> bool {
+        let closed = self.decoder.close_quiet(fed, &mut |item| sink.item(item));
+        if closed {
+            self.settled = self.fed_to;
+        }
+        closed
+    }
+
+    /// How many lines the decoder was fed.
+    pub fn fed(&self) -> u64 {
+        self.decoder.fed()
+    }
+
+    /// Whether a record or a piece of a line is open.
+    pub fn is_open(&self) -> bool {
+        !self.decoder.is_idle()
+    }
+
+    /// What is open now, and up to which byte everything is settled: with both, another scanner goes on from here.
+    pub fn state(&self) -> (Option<&Decoder>, u64) {
+        (self.is_open().then_some(&self.decoder), self.settled)
+    }
+
+    /// Goes on from a state that was kept.
+    pub fn resume(&mut self, decoder: Decoder, settled: u64) {
+        self.begin(decoder);
+        self.settled = settled;
+    }
+
+    /// What was seen since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
     }
 
     /// What was seen since the beginning of the part.

@@ -1,3 +1,53 @@
-//! Where bytes come from.
+//! Where bytes come from: saved inputs, files that are followed, and standard input.
+//!
+//! A live source hands [`Batch`]es to the ledger. What a batch holds and the cursor behind it become durable together,
+//! so what was counted is not read again and what was read is counted.
 
+mod collect;
+pub mod follow;
 pub mod saved;
+pub mod stdin;
+
+use crate::attribute::Given;
+use crate::event::{Event, Identity, Origin, Timestamp};
+use crate::ledger::{SourceCounts, SourceState};
+use std::sync::Arc;
+
+/// What a source hands over at once.
+#[derive(Debug)]
+pub struct Batch {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// What was found, in order.
+    pub found: Vec<Found>,
+    /// What holds for records that say nothing themselves.
+    pub given: Arc<Given>,
+    /// Whether the configuration says where the source's deployments run.
+    pub hosting_is_configured: bool,
+    /// What else was seen since the last batch.
+    pub counts: SourceCounts,
+    /// Rows of the source's own to keep, by name; none removes one.
+    pub cursors: Vec<(String, Option<String>)>,
+    /// How the source stands now.
+    pub state: SourceState,
+    /// Whether what was there at the start has been read.
+    pub caught_up: bool,
+    /// When it was read.
+    pub read_at: Timestamp,
+}
+
+/// What a source found.
+#[derive(Debug)]
+pub enum Found {
+    /// A storage access.
+    Event(Box<Event>),
+    /// Convex dropped lines.
+    Overflow {
+        /// Whose.
+        origin: Arc<Origin>,
+        /// What makes a second copy recognisable.
+        identity: Option<Identity>,
+    },
+    /// A deployment, before its first event.
+    Deployment(Arc<Origin>),
+}

@@ -7,8 +7,9 @@ use super::json::{self, Parsed};
 use super::lane::{self, Lane, LaneKey, OpenRecord, Piece};
 use super::openness::{Open, Openness};
 use super::shape::{self, Body};
-use super::{Cut, Frame, Item, Output, Reading, Record, ansi, convex, matters, readable};
-use crate::event::{Layer, MAX_LAYERS};
+use super::{Cut, Frame, Item, Output, Reading, Record, ansi, convex, first, matters, readable};
+use crate::event::{Layer, MAX_LAYERS, Origin};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// Records that one line may hold: a body of the log API at its largest has a tenth of that.
@@ -19,7 +20,7 @@ const MAX_WAITING: usize = 1024;
 
 /// Decodes one input's lines. What is open between two lines is its state; a decoder without any is idle, and then
 /// lines that cannot matter need not be shown to it.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Decoder {
     lanes: Vec<(LaneKey, Lane)>,
     /// Items that wait for a record that began before them.
@@ -34,6 +35,11 @@ pub struct Decoder {
     /// Whether a line that may belong to a record above it is to be given back, and whether one was.
     asks: bool,
     asked: bool,
+    /// Whether items are handed on as they come, instead of in the order of the input.
+    at_once: bool,
+    /// Whether the origin of the next value is wanted, and what it is.
+    names: bool,
+    named: Option<Origin>,
 }
 
 impl Decoder {
@@ -47,6 +53,43 @@ impl Decoder {
     pub fn of_everything(mut self) -> Self {
         self.everything = true;
         self
+    }
+
+    /// Hands items on as they come: nothing waits for a record of another stream that is still open.
+    #[must_use]
+    pub fn at_once(mut self) -> Self {
+        self.at_once = true;
+        self
+    }
+
+    /// Notes what each value says of its origin.
+    pub(super) fn naming(mut self) -> Self {
+        self.names = true;
+        self
+    }
+
+    /// What the first value since the last call said of its origin.
+    pub(super) fn take_named(&mut self) -> Option<Origin> {
+        self.named.take()
+    }
+
+    /// How many lines were fed so far.
+    pub fn fed(&self) -> u64 {
+        self.fed
+    }
+
+    /// Closes the records to which nothing was added since this many lines had been fed; true if there were any. Pieces
+    /// of lines still wait for their rest.
+    pub fn close_quiet(&mut self, fed: u64, sink: &mut impl FnMut(Item)) -> bool {
+        let mut closed = false;
+        for at in 0..self.lanes.len() {
+            if self.lanes[at].1.open.as_ref().is_some_and(|open| open.last_fed() <= fed) {
+                self.close(at, true);
+                closed = true;
+            }
+        }
+        self.release(sink);
+        closed
     }
 
     /// Whether nothing is open: no record, no piece of a line, no document that may yet begin or go on.
@@ -139,7 +182,7 @@ impl Decoder {
             self.waiting.sort_by_key(Item::offset);
         }
         let oldest = self.lanes.iter().filter_map(|(_, lane)| lane.first_offset()).min();
-        let held_back = oldest.filter(|_| self.waiting.len() <= MAX_WAITING);
+        let held_back = oldest.filter(|_| self.waiting.len() <= MAX_WAITING && !self.at_once);
         let free =
             held_back.map_or(self.waiting.len(), |oldest| self.waiting.partition_point(|item| item.offset() < oldest));
         self.waiting.drain(..free).for_each(sink);
@@ -342,6 +385,9 @@ impl Decoder {
         if let Some(opened) = envelope::open_json(value) {
             self.waiting.append(&mut output.items);
             return self.enveloped(opened, frame, false);
+        }
+        if self.names && self.named.is_none() {
+            self.named = Some(first::origin_in(value, frame));
         }
         self.close_at(frame);
         if relevant {

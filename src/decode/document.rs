@@ -5,12 +5,13 @@ use super::json::{self, Parsed};
 use super::shape::read_value;
 use super::{Cut, Frame, Item, MAX_RECORD, Output, Reading, matters};
 use crate::event::{Layer, Layers};
+use serde::{Deserialize, Serialize};
 
 /// Lines with their offsets: those that turned out not to be JSON, or objects that were put on one line.
 type Lines = Vec<(Vec<u8>, u64)>;
 
 /// Where an input stands with regard to a document.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) enum Document {
     /// Nothing was read yet, or a document has ended: another may begin.
     Between,
@@ -21,7 +22,7 @@ pub(super) enum Document {
     Done,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Inside {
     /// Where it began.
     offset: u64,

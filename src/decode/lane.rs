@@ -5,6 +5,7 @@ use super::openness::{Open, Openness};
 use super::shape::looks_like_json;
 use super::{Frame, MAX_RECORD, MAX_RECORD_LINES};
 use crate::event::Layer;
+use serde::{Deserialize, Serialize};
 
 /// Streams with something open that are kept apart at the most.
 pub(super) const MAX_LANES: usize = 64;
@@ -13,7 +14,7 @@ pub(super) const MAX_LANES: usize = 64;
 const PATIENCE: u64 = 1024;
 
 /// Which stream of an input.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct LaneKey {
     /// The service, container or unit.
     pub(super) owner: Box<str>,
@@ -22,7 +23,7 @@ pub(crate) struct LaneKey {
 }
 
 /// What is open in a stream.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Lane {
     /// A line whose end its envelope has yet to bring.
     pub(super) piece: Option<Piece>,
@@ -63,7 +64,7 @@ impl Lane {
 }
 
 /// A line that its envelope brings in pieces.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Piece {
     text: String,
     frame: Frame<'static>,
@@ -111,7 +112,7 @@ impl Piece {
 }
 
 /// A record whose literal, object or error is not closed.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct OpenRecord {
     pub(super) text: String,
     pub(super) frame: Frame<'static>,
@@ -153,5 +154,10 @@ impl OpenRecord {
 
     pub(super) fn is_stale(&self, fed: u64) -> bool {
         fed - self.last_fed > PATIENCE
+    }
+
+    /// How many lines had been fed when the last of its own came.
+    pub(super) fn last_fed(&self) -> u64 {
+        self.last_fed
     }
 }

@@ -4,6 +4,7 @@
 //! literal is left open.
 
 use super::message::{inspect, literal};
+use serde::{Deserialize, Serialize};
 
 /// What is still open at the end of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(super) enum Open {
 }
 
 /// Follows the brackets and quotes of a record's arguments, line by line.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Openness {
     quote: Option<char>,
     escaped: bool,

@@ -32,6 +32,11 @@ impl Window {
         self.new_from
     }
 
+    /// Whether nothing new is in it and nothing was passed over.
+    pub fn is_empty(&self) -> bool {
+        self.new_from == self.end && self.passed_over == 0
+    }
+
     /// The input's byte at an index.
     pub fn offset(&self, index: usize) -> u64 {
         self.base + index as u64
@@ -69,6 +74,8 @@ pub struct Splitter<R> {
     base: u64,
     /// Lines that begin at this byte or later belong to the next part.
     stop: u64,
+    /// How many bytes of a line that is not whole yet are known to hold no newline.
+    searched: usize,
     skip: Skip,
     /// How much a window waits for, where what one read brings is less.
     fill: usize,
@@ -96,6 +103,7 @@ impl<R: Read> Splitter<R> {
             new_from: 0,
             base: 0,
             stop: u64::MAX,
+            searched: 0,
             skip: Skip::Nothing,
             fill,
             ended: false,
@@ -113,6 +121,42 @@ impl<R: Read> Splitter<R> {
             splitter.skip = Skip::OthersLine;
         }
         splitter
+    }
+
+    /// Goes on with an input whose lines up to `offset` were handed out, from a reader that stands at [`first_byte`] of
+    /// it. A reader that has nothing more for now says `WouldBlock`, and the window then is empty.
+    pub fn resume(reader: R, offset: u64) -> Self {
+        Self { fill: 0, ..Self::part(reader, offset, u64::MAX) }
+    }
+
+    /// The input's byte up to which lines were handed out or passed over.
+    pub fn offset(&self) -> u64 {
+        self.base + self.new_from as u64
+    }
+
+    /// What was read of a line whose end is not there yet.
+    pub fn partial(&self) -> &[u8] {
+        self.tail.get(self.new_from..).unwrap_or_default()
+    }
+
+    /// What stood before that, as far as it is kept.
+    pub fn before(&self) -> &[u8] {
+        &self.tail[..self.new_from.min(self.tail.len())]
+    }
+
+    /// The reader.
+    pub fn reader(&mut self) -> &mut R {
+        &mut self.reader
+    }
+
+    /// The reader, to look at.
+    pub fn reader_ref(&self) -> &R {
+        &self.reader
+    }
+
+    /// Goes on behind an end of the input, for more was written after it.
+    pub fn go_on(&mut self) {
+        self.ended = false;
     }
 
     /// What ended the input early.
@@ -133,7 +177,7 @@ impl<R: Read> Splitter<R> {
         }
         buffer[..filled].copy_from_slice(&self.tail);
         // Behind `searched`, no newline is known.
-        let mut searched = self.new_from.min(filled);
+        let mut searched = (self.new_from + std::mem::take(&mut self.searched)).min(filled);
         loop {
             if buffer.len() < filled + READ / 4 {
                 buffer.resize(buffer.len() * 2, 0);
@@ -145,6 +189,12 @@ impl<R: Read> Splitter<R> {
             let read = match self.reader.read(&mut buffer[filled..filled + room.min(most.min(READ as u64) as usize)]) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // What was read of the line that is being written waits for the rest.
+                    let end = self.new_from.min(filled);
+                    self.searched = filled - end;
+                    return Some(self.hand_out(window, buffer, end, filled));
+                }
                 Err(error) => {
                     self.error = Some(error);
                     0
@@ -157,6 +207,10 @@ impl<R: Read> Splitter<R> {
             }
             filled += read;
             brought += read;
+            if self.skip == Skip::OthersLine && filled <= self.new_from {
+                // The byte before the part is not there yet.
+                continue;
+            }
             if self.skip != Skip::Nothing {
                 let from = self.new_from.min(filled);
                 let newline = memchr(b'\n', &buffer[from..filled]);

@@ -197,6 +197,19 @@ pub fn open(input: &Input) -> io::Result<Opened> {
     decompress(head, file, false)
 }
 
+/// The plain bytes of a file that is compressed; none where it is not.
+pub fn decompressed(path: &Path) -> io::Result<Option<Box<dyn Read + Send>>> {
+    let mut file = File::open(path)?;
+    let head = read_head(&mut file)?;
+    if !matches!(Kind::of(&head), Kind::Gzip | Kind::Zstd) {
+        return Ok(None);
+    }
+    match decompress(head, file, false)? {
+        Opened::Stream { reader, .. } => Ok(Some(reader)),
+        Opened::Plain(..) => Ok(None),
+    }
+}
+
 fn stream(mut reader: impl Read + Send + 'static, live: bool) -> io::Result<Opened> {
     let head = read_head(&mut reader)?;
     decompress(head, reader, live)

@@ -12,6 +12,7 @@
 
 mod bounds;
 mod command_line;
+mod follow;
 mod properties;
 mod readme;
 mod regressions;

@@ -2,6 +2,7 @@
 //! the banner above them. `npm-packages/convex/src/cli/lib/logs.ts` and `announceDeploymentTarget.ts`.
 
 use crate::event::FunctionType;
+use serde::{Deserialize, Serialize};
 
 /// How long the client's time stamp, or another tool's prefix before it, may be.
 const MAX_PREFIX: usize = 96;
@@ -40,7 +41,7 @@ pub(in crate::decode) fn split(line: &str) -> Option<Prefixed<'_>> {
 }
 
 /// What the banner says of the deployment whose logs follow.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Banner {
     /// The deployment's address.
     pub url: Option<String>,

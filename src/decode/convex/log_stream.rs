@@ -159,7 +159,7 @@ pub(in crate::decode) fn read_otlp(value: &Json<'_>, frame: &Frame<'_>, output: 
     }
 }
 
-fn otlp_origin(resource: Option<&Json<'_>>) -> Origin {
+pub(in crate::decode) fn otlp_origin(resource: Option<&Json<'_>>) -> Origin {
     let attributes = resource.and_then(|r| r.get("attributes")).and_then(Json::as_array).unwrap_or_default();
     let attribute = |key: &str| {
         let found = attributes.iter().find(|a| a.text("key") == Some(key))?;

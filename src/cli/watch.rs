@@ -1,0 +1,152 @@
+//! `storagewatch watch`.
+
+use super::options::Fallback;
+use super::{Exit, say};
+use crate::config::{CommandLine, Config, DeploymentTemplate, LogFormat, LogLevel, Start, Watched};
+use crate::config::{file, survey, values};
+use anyhow::{anyhow, bail};
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `watch` takes. What is not typed is looked for in the environment, then in the configuration file.
+#[derive(Args, Debug)]
+#[command(
+    mut_arg("deployment", |option| option
+        .env("STORAGEWATCH_DEPLOYMENT")
+        .help("The deployment of records that name none, in what the command line names; {stem} stands for the file's \
+               name up to its first dot")),
+    mut_arg("hosting", |option| option
+        .env("STORAGEWATCH_HOSTING")
+        .help("Where deployments run whose records do not say, in what the command line names: cloud, self_hosted or \
+               local")),
+)]
+pub(super) struct Options {
+    /// Files, directories (the files in them that end in .log), patterns such as '/var/log/convex/*.log', or '-' for
+    /// standard input. What fits later is followed from then on. Without any and without --config, standard input is
+    /// read.
+    #[arg(value_name = "PATH")]
+    paths: Vec<String>,
+    /// Read sources and settings from a TOML file; 'storagewatch print config' writes one to begin with
+    #[arg(long, value_name = "FILE", env = "STORAGEWATCH_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where the page, the metrics and the status are served [default: 127.0.0.1:10045]
+    #[arg(long, value_name = "ADDR", env = "STORAGEWATCH_LISTEN", value_parser = file::address)]
+    listen: Option<SocketAddr>,
+    /// Where counts and positions are kept across restarts [default: $STATE_DIRECTORY, else they are not]
+    #[arg(long, value_name = "DIR", env = "STORAGEWATCH_STATE_DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where files that are there at the very first start are read from: beginning or end [default: end]
+    #[arg(long, value_name = "WHERE", env = "STORAGEWATCH_FROM", hide_possible_values = true)]
+    from: Option<Start>,
+    /// How long the metrics are served after standard input has ended [default: 0s]
+    #[arg(long, value_name = "DURATION", env = "STORAGEWATCH_LINGER", value_parser = values::duration)]
+    linger: Option<Duration>,
+    #[command(flatten)]
+    fallback: Fallback,
+    /// How often files are looked at where the file system does not tell of changes [default: 250ms]
+    #[arg(long, value_name = "DURATION", env = "STORAGEWATCH_POLL_INTERVAL", value_parser = file::poll_interval)]
+    poll_interval: Option<Duration>,
+    /// Serve POST /-/reload, which reads the configuration anew [default: false]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "STORAGEWATCH_ENABLE_RELOAD",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    enable_reload: Option<bool>,
+    /// How the log on standard error is written: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", env = "STORAGEWATCH_LOG_FORMAT", hide_possible_values = true)]
+    log_format: Option<LogFormat>,
+    /// What of it is written: error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL", env = "STORAGEWATCH_LOG_LEVEL", hide_possible_values = true)]
+    log_level: Option<LogLevel>,
+}
+
+/// Runs the command.
+pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
+    let command_line = options.command_line()?;
+    let config = Config::load(&command_line)?;
+    for surprise in config.survey() {
+        say(&surprise);
+    }
+    crate::watch::run(config, &command_line)?;
+    Ok(Exit::Fine)
+}
+
+impl Options {
+    /// What was typed, as values: it is laid over the configuration file at the start and at every reload.
+    fn command_line(&self) -> anyhow::Result<CommandLine> {
+        let given = self.fallback.given();
+        let deployment = given.deployment.as_deref().map(DeploymentTemplate::parse).transpose();
+        Ok(CommandLine {
+            config: self.config.clone(),
+            listen: self.listen,
+            state_dir: self.state_dir.clone(),
+            service_state_dir: std::env::var_os("STATE_DIRECTORY").and_then(|list| first_directory(&list)),
+            from: self.from,
+            linger: self.linger,
+            poll_interval: self.poll_interval,
+            enable_reload: self.enable_reload,
+            log_format: self.log_format,
+            log_level: self.log_level,
+            paths: self.files()?,
+            stdin: self.reads_stdin()?,
+            deployment: deployment.map_err(|what| anyhow!("--deployment: {what}"))?,
+            hosting: given.hosting,
+        })
+    }
+
+    fn files(&self) -> anyhow::Result<Vec<Watched>> {
+        let mut files = Vec::new();
+        for word in self.paths.iter().filter(|word| *word != "-") {
+            let watched = Watched::from_word(word).map_err(|what| anyhow!(what))?;
+            if let Watched::Path(path) = &watched
+                && survey::leads_nowhere(path)
+            {
+                bail!("{word}: no such file, and no directory that it could appear in; check the path");
+            }
+            if !files.contains(&watched) {
+                files.push(watched);
+            }
+        }
+        Ok(files)
+    }
+
+    fn reads_stdin(&self) -> anyhow::Result<bool> {
+        if self.paths.is_empty() && self.config.is_none() {
+            if std::io::stdin().is_terminal() {
+                bail!(
+                    "nothing to watch: name files, as in 'storagewatch watch /var/log/convex/*.log', give --config FILE, or pipe a log in"
+                );
+            }
+            return Ok(true);
+        }
+        Ok(self.paths.iter().any(|word| word == "-"))
+    }
+}
+
+/// The first of the directories that a service manager lists.
+fn first_directory(list: &OsStr) -> Option<PathBuf> {
+    std::env::split_paths(list).next().filter(|path| !path.as_os_str().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_state_directory_is_ours() {
+        let first = |list: &str| first_directory(OsStr::new(list));
+        assert_eq!(first("/var/lib/a:/var/lib/b"), Some(PathBuf::from("/var/lib/a")));
+        assert_eq!(first("/var/lib/a"), Some(PathBuf::from("/var/lib/a")));
+        assert_eq!(first(""), None);
+    }
+}

@@ -1,0 +1,65 @@
+//! What a configuration leads to on this machine, now: for a person who has just written it.
+//!
+//! Enters sources; leaves sentences about what would surprise. None of it is an error, since files come and go.
+
+use super::{File, Watched};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Says which paths lead to no file, which files cannot be read, and which belong to two sources.
+pub fn survey<'s>(sources: impl IntoIterator<Item = (&'s str, &'s [Watched])>) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut owners: HashMap<PathBuf, &str> = HashMap::new();
+    for (name, paths) in sources {
+        for watched in paths {
+            let files = watched.find();
+            if files.is_empty() {
+                said.push(format!("source '{name}': {watched}: no such file yet; it is followed once it is there"));
+            }
+            for file in files {
+                if let Err(error) = std::fs::File::open(&file) {
+                    said.push(format!("source '{name}': {}: {}", file.display(), remedy(&error)));
+                }
+                let identity = file.canonicalize().unwrap_or(file);
+                let owner = *owners.entry(identity.clone()).or_insert(name);
+                if owner != name {
+                    let path = identity.display();
+                    said.push(format!(
+                        "source '{name}': {path}: source '{owner}' has it already; name it in one of them"
+                    ));
+                }
+            }
+        }
+    }
+    said
+}
+
+impl File {
+    /// Says what would surprise in the sources of this file.
+    pub fn survey(&self) -> Vec<String> {
+        if self.sources.is_empty() {
+            return vec!["no source; add a [[source.file]], or name files on the command line".to_owned()];
+        }
+        survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)))
+    }
+}
+
+impl super::Config {
+    /// Says what would surprise in the sources.
+    pub fn survey(&self) -> Vec<String> {
+        survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)))
+    }
+}
+
+fn remedy(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "permission denied; let the program's user read it".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+/// Whether a plain path can never come to be as things stand: its directory is not there either.
+pub fn leads_nowhere(path: &Path) -> bool {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    path.symlink_metadata().is_err() && parent.is_some_and(|parent| !parent.exists())
+}

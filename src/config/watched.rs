@@ -1,0 +1,126 @@
+//! What is followed: a file, a directory, or every file that fits a pattern, now or later.
+//!
+//! Enters what somebody wrote; leaves the files that are there now. Nothing is read, and what is not there is no error.
+
+use glob::Pattern;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One of the paths of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Watched {
+    /// A file, or a directory, which stands for the files in it whose names end in `.log`.
+    Path(PathBuf),
+    /// Files that fit a pattern.
+    Pattern(Pattern),
+}
+
+/// The files of a directory that are followed.
+const IN_DIRECTORY: &str = "*.log";
+
+impl Watched {
+    /// Takes a path or pattern as a configuration file has it, relative to that file's directory.
+    pub(super) fn parse(text: &str, directory: &Path) -> Result<Self, String> {
+        match text {
+            "" => Err("an empty path; name a file, a directory or a pattern".to_owned()),
+            "-" => Err("standard input is no file; name it on the command line: storagewatch watch -".to_owned()),
+            _ if !is_pattern(text) => Ok(Self::Path(directory.join(text))),
+            _ if Path::new(text).is_absolute() || directory.as_os_str().is_empty() => Self::pattern(text),
+            _ => match directory.to_str() {
+                Some(directory) => Self::pattern(&format!("{}/{text}", Pattern::escape(directory))),
+                None => Err("this file's directory is not UTF-8; write the pattern from the root on".to_owned()),
+            },
+        }
+    }
+
+    /// Takes a path or pattern as the command line has it: what exists under just that name is meant.
+    pub fn from_word(word: &str) -> Result<Self, String> {
+        let path = Path::new(word);
+        if !is_pattern(word) || path.symlink_metadata().is_ok() {
+            return Ok(Self::Path(path.to_owned()));
+        }
+        Self::pattern(word)
+    }
+
+    fn pattern(text: &str) -> Result<Self, String> {
+        Pattern::new(text)
+            .map(Self::Pattern)
+            .map_err(|error| format!("'{text}' is no pattern: {}; correct it", error.msg))
+    }
+
+    /// The files that are there now, in the order of their names.
+    pub fn find(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Path(path) if path.is_dir() => {
+                let escaped = path.to_str().map(Pattern::escape);
+                let mut found =
+                    escaped.map(|directory| matching(&format!("{directory}/{IN_DIRECTORY}"))).unwrap_or_default();
+                found.retain(|file| !file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
+                found
+            }
+            // A link that leads nowhere is there, and cannot be read.
+            Self::Path(path) if path.symlink_metadata().is_ok() => vec![path.clone()],
+            Self::Path(_) => Vec::new(),
+            Self::Pattern(pattern) => matching(pattern.as_str()),
+        }
+    }
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+fn matching(pattern: &str) -> Vec<PathBuf> {
+    // The pattern was checked when it was read; a directory that cannot be looked into has no files for us.
+    glob::glob(pattern).map(|paths| paths.flatten().filter(|path| !path.is_dir()).collect()).unwrap_or_default()
+}
+
+impl fmt::Display for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Pattern(pattern) => pattern.as_str().fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(watched: &Watched) -> Vec<String> {
+        watched.find().iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_directory_stands_for_the_logs_in_it_even_if_it_comes_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = directory.path().join("logs [1]");
+        let watched = Watched::from_word(logs.to_str().unwrap()).unwrap();
+        let later = Watched::parse("logs", directory.path()).unwrap();
+        assert!(watched.find().is_empty() && later.find().is_empty());
+        let plain = directory.path().join("logs");
+        for at in [&logs, &plain] {
+            std::fs::create_dir(at).unwrap();
+            for name in ["b.log", "a.log", ".c.log", "a.log.1", "a.txt"] {
+                std::fs::write(at.join(name), "").unwrap();
+            }
+            std::fs::create_dir(at.join("d.log")).unwrap();
+        }
+        assert_eq!(names(&later), ["a.log", "b.log"]);
+        assert_eq!(names(&Watched::from_word(logs.to_str().unwrap()).unwrap()), ["a.log", "b.log"]);
+        let pattern = Watched::parse("logs/a.log*", directory.path()).unwrap();
+        assert_eq!(names(&pattern), ["a.log", "a.log.1"]);
+    }
+
+    #[test]
+    fn a_directory_that_looks_like_a_pattern_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let odd = directory.path().join("od*d");
+        std::fs::create_dir(&odd).unwrap();
+        std::fs::write(odd.join("a.log"), "").unwrap();
+        assert_eq!(names(&Watched::parse("?.log", &odd).unwrap()), ["a.log"]);
+        assert!(Watched::parse("a[", &odd).unwrap_err().contains("is no pattern"));
+        assert!(Watched::parse("-", &odd).is_err());
+    }
+}

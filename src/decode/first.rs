@@ -1,0 +1,83 @@
+//! Whose the first record of an input is, whether it matters or not: so a deployment is known before its first event.
+
+use super::convex::lane_name;
+use super::convex::log_stream::{named, origin_of, otlp_origin, unflatten};
+use super::json::Json;
+use super::{Decoder, Frame, Item};
+use crate::event::Origin;
+use memchr::memchr;
+use std::sync::Arc;
+
+/// How many lines of an input are looked at.
+const LINES: usize = 64;
+
+/// What the first record says of its origin, or the banner above it; none if no record is there yet. Records that name
+/// no deployment give an origin without one.
+pub fn first_origin(bytes: &[u8]) -> Option<Arc<Origin>> {
+    let mut decoder = Decoder::at_start().of_everything().naming();
+    let mut rest = bytes;
+    let mut offset = 0;
+    let mut first = None;
+    for _ in 0..LINES {
+        let end = memchr(b'\n', rest)?;
+        let line = rest.get(..end).unwrap_or_default();
+        decoder.feed(line, offset, &mut |item| {
+            first.get_or_insert(item);
+        });
+        if let Some(named) = decoder.take_named() {
+            return Some(Arc::new(named));
+        }
+        match first.take() {
+            Some(Item::Banner { lane, banner, .. }) => {
+                let origin = Origin { deployment: banner.deployment, url: banner.url, lane, ..Origin::default() };
+                return Some(Arc::new(origin));
+            }
+            Some(Item::Record(_)) => return Some(Arc::default()),
+            _ => {}
+        }
+        offset += end as u64 + 1;
+        rest = rest.get(end + 1..).unwrap_or_default();
+    }
+    None
+}
+
+/// What a value says of its origin, in whichever shape it does.
+pub(super) fn origin_in(value: &Json<'_>, frame: &Frame<'_>) -> Origin {
+    let flat = unflatten(value);
+    let value = flat.as_ref().unwrap_or(value);
+    let data = value.get("data");
+    let convex = value.get("convex").or_else(|| data.and_then(|data| data.get("convex")));
+    let mut origin = origin_of(convex);
+    if let Some(resources) = value.get("resourceLogs").and_then(Json::as_array) {
+        origin = otlp_origin(resources.first().and_then(|resource| resource.get("resource")));
+    }
+    if origin.deployment.is_none() && value.text("ddsource").is_some() {
+        origin.deployment = value.text("hostname").and_then(named);
+    }
+    if origin.deployment.is_none() && !frame.owner.is_empty() {
+        origin.lane = Some(lane_name(&frame.owner));
+    }
+    origin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Option<Option<String>> {
+        first_origin(text.as_bytes()).map(|origin| origin.deployment.clone())
+    }
+
+    #[test]
+    fn the_first_record_names_its_deployment_even_if_it_does_not_count() {
+        let event = r#"{"topic":"verification","timestamp":1,"message":"x","convex":{"deployment_name":"a-b-123"}}"#;
+        assert_eq!(name(&format!("{event}\n")), Some(Some("a-b-123".to_owned())));
+        assert_eq!(name(&format!("[{event}]\n")), Some(Some("a-b-123".to_owned())));
+        let docker =
+            serde_json::json!({"log": format!("{event}\n"), "stream": "stdout", "time": "2026-11-23T08:27:21Z"});
+        assert_eq!(name(&format!("{docker}\n")), Some(Some("a-b-123".to_owned())));
+        assert_eq!(name("[LOG] 'x'\n"), Some(None));
+        assert_eq!(name("[LOG] 'x'"), None);
+        assert_eq!(name(""), None);
+    }
+}

@@ -1,0 +1,432 @@
+//! The thread that keeps the ledger: it takes batches, counts them, commits, and publishes what was committed.
+//!
+//! Batches that wait while a commit is under way go into the next one together. Where a commit fails, what was counted
+//! stays in memory, unpublished, and goes into the next attempt.
+
+use super::counts::{Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Skipped, SourceCounts};
+use super::scrapers::Scrapers;
+use super::store::{Rows, Store, StoreError, Write};
+use super::{Scrape, View};
+use crate::attribute::{Attribution, Evidence, Known, attribute};
+use crate::dedupe::{self, Dedupe};
+use crate::event::{Event, Hosting, Identity, Origin, Outcome, Timestamp};
+use crate::policy::Verdict;
+use crate::row::Row;
+use crate::source::{Batch, Found};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// Keys of records that are kept.
+const KEYS: usize = 1_000_000;
+
+/// A key that makes room earlier than this after it was seen is counted, in milliseconds.
+const KEY_AGE: i64 = 7 * 24 * 3600 * 1000;
+
+/// Batches in one commit at the most.
+const GROUP: usize = 256;
+
+/// Failures that are remembered for the page.
+const FAILURES: usize = 20;
+
+/// How often scrapes are looked at while newborn series wait for them, and otherwise.
+const WHILE_HELD: Duration = Duration::from_millis(20);
+const AT_REST: Duration = Duration::from_millis(500);
+
+/// Deployments that are counted together with others and still told apart, to know how many they are.
+const MAX_FOLDED: usize = 100_000;
+
+/// What the configuration says of deployments.
+pub struct Rules {
+    /// Where a deployment runs, by its name.
+    pub hosting: Box<dyn Fn(&str) -> Option<Hosting> + Send>,
+    /// Whether the configuration names it: such deployments are never counted together with others.
+    pub is_named: Box<dyn Fn(&str) -> bool + Send>,
+    /// How many deployments there may be.
+    pub max_deployments: usize,
+}
+
+/// What the keeper is told.
+pub enum Message {
+    /// Something was read.
+    Batch(Box<Batch>),
+    /// The configuration has changed.
+    Rules(Rules),
+}
+
+/// The ledger's state, and how it becomes durable.
+pub struct Keeper {
+    store: Store,
+    rules: Rules,
+    places: BTreeMap<Place, Arc<PlaceCounts>>,
+    sources: BTreeMap<Arc<str>, SourceCounts>,
+    known: Known,
+    dedupe: Dedupe,
+    next_key: u64,
+    keys_seen: HashMap<u64, i64>,
+    scrapers: Scrapers,
+    deployments: HashSet<Arc<str>>,
+    folded: HashSet<Arc<str>>,
+    /// Published, except for what is pending.
+    view: Arc<RwLock<View>>,
+    next: View,
+    pending: Pending,
+    cursors: Vec<((String, String), String)>,
+}
+
+/// What was counted since the last commit that succeeded.
+#[derive(Default)]
+struct Pending {
+    places: BTreeSet<Place>,
+    sources: BTreeSet<Arc<str>>,
+    known: BTreeMap<Arc<str>, (Evidence, Hosting)>,
+    cursors: BTreeMap<(String, String), Option<String>>,
+    keys: Vec<(u64, (u128, i64))>,
+    something: bool,
+}
+
+impl Keeper {
+    /// Opens the ledger in a directory, or in memory.
+    pub fn open(directory: Option<&Path>, rules: Rules) -> Result<Self, StoreError> {
+        let store = Store::open(directory)?;
+        let rows = if directory.is_some() { store.rows()? } else { Rows::default() };
+        let mut keeper = Self {
+            store,
+            rules,
+            places: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            known: Known::default(),
+            dedupe: Dedupe::new(KEYS),
+            next_key: 0,
+            keys_seen: HashMap::new(),
+            scrapers: Scrapers::default(),
+            deployments: HashSet::new(),
+            folded: HashSet::new(),
+            view: Arc::default(),
+            next: View::default(),
+            pending: Pending::default(),
+            cursors: Vec::new(),
+        };
+        keeper.load(rows).map_err(|(row, reason)| StoreError::Damaged {
+            path: directory.unwrap_or(Path::new("")).join(super::store::FILE),
+            reason: format!("row {row}: {reason}"),
+        })?;
+        keeper.publish();
+        Ok(keeper)
+    }
+
+    fn load(&mut self, rows: Rows) -> Result<(), (String, serde_json::Error)> {
+        for (key, value) in rows.places {
+            let place: Place = serde_json::from_str(&key).map_err(|error| (key.clone(), error))?;
+            let counts = serde_json::from_str(&value).map_err(|error| (key, error))?;
+            self.deployments.insert(Arc::clone(&place.deployment));
+            self.places.insert(place, Arc::new(counts));
+        }
+        for (key, value) in rows.sources {
+            let counts = serde_json::from_str(&value).map_err(|error| (key.clone(), error))?;
+            self.sources.insert(Arc::from(key), counts);
+        }
+        for (key, value) in rows.known {
+            let (evidence, hosting) = serde_json::from_str(&value).map_err(|error| (key.clone(), error))?;
+            self.known.learn(Arc::from(key), evidence, hosting);
+        }
+        for (number, (key, seen)) in rows.keys {
+            self.dedupe.note(key);
+            self.keys_seen.insert(number, seen);
+            self.next_key = number + 1;
+        }
+        for (key, value) in rows.meta {
+            if key == "scrapers" {
+                self.scrapers = serde_json::from_str(&value).map_err(|error| (key, error))?;
+            }
+        }
+        self.next.places = self.places.clone();
+        self.next.sources = self
+            .sources
+            .iter()
+            .map(|(name, counts)| (Arc::clone(name), (counts.clone(), Default::default())))
+            .collect();
+        self.cursors = rows.cursors;
+        Ok(())
+    }
+
+    /// The rows that a source left here.
+    pub fn cursors(&self, source: &str) -> Vec<(String, String)> {
+        let own = self.cursors.iter().filter(|((owner, _), _)| owner == source);
+        own.map(|((_, name), value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// What is published.
+    pub fn view(&self) -> Arc<RwLock<View>> {
+        Arc::clone(&self.view)
+    }
+
+    /// Works until nobody can send any more; then what is pending is committed.
+    pub fn run(mut self, messages: &Receiver<Message>, scrapes: &Receiver<Scrape>, now: impl Fn() -> Timestamp) {
+        loop {
+            let wait = if self.scrapers.is_awaited() { WHILE_HELD } else { AT_REST };
+            let first = messages.recv_timeout(wait);
+            for scrape in scrapes.try_iter() {
+                self.note(scrape);
+            }
+            match first {
+                Ok(message) => {
+                    self.take(message);
+                    for message in messages.try_iter().take(GROUP) {
+                        self.take(message);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.commit();
+                    return;
+                }
+            }
+            let now = now();
+            self.release(now);
+            // Who scrapes is known after a restart, too.
+            if self.scrapers.is_stale(now) {
+                self.scrapers.saved(now);
+                self.pending.something = true;
+            }
+            self.commit();
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Batch(batch) => self.count(*batch),
+            Message::Rules(rules) => self.rules = rules,
+        }
+    }
+
+    fn count(&mut self, mut batch: Batch) {
+        self.pending.something = true;
+        for found in std::mem::take(&mut batch.found) {
+            match found {
+                Found::Event(event) => self.event(*event, &mut batch),
+                Found::Overflow { origin, identity } => {
+                    let attribution = self.attribution(&origin, &batch);
+                    if !self.is_repeat(identity, &attribution, &mut batch) {
+                        self.place(&attribution, &origin, batch.read_at).overflows += 1;
+                    }
+                }
+                Found::Deployment(origin) => {
+                    let attribution = self.attribution(&origin, &batch);
+                    self.place(&attribution, &origin, batch.read_at);
+                }
+            }
+        }
+        let counts = self
+            .sources
+            .entry(Arc::clone(&batch.source))
+            .or_insert_with(|| SourceCounts { created: batch.read_at, ..SourceCounts::default() });
+        counts.add(&batch.counts);
+        self.pending.sources.insert(Arc::clone(&batch.source));
+        let state = &mut self.next.sources.entry(Arc::clone(&batch.source)).or_default().1;
+        let last_read = batch.state.last_read.max(state.last_read);
+        *state = batch.state;
+        state.last_read = last_read;
+        self.next.caught_up |= batch.caught_up;
+        for (name, value) in batch.cursors {
+            self.pending.cursors.insert((batch.source.to_string(), name), value);
+        }
+    }
+
+    fn event(&mut self, mut event: Event, batch: &mut Batch) {
+        let attribution = self.attribution(&event.origin, batch);
+        if self.is_repeat(event.identity, &attribution, batch) {
+            return;
+        }
+        // A time in the future is somebody's wrong clock.
+        let time = event.time.map_or(batch.read_at, |time| time.min(batch.read_at));
+        event.time.get_or_insert(batch.read_at);
+        let origin = Arc::clone(&event.origin);
+        let counts = self.place(&attribution, &origin, batch.read_at);
+        let outcome = event.outcome as usize;
+        counts.outcomes[outcome] += 1;
+        if event.outcome == Outcome::DirectFailed
+            && let Some(cause) = event.cause
+        {
+            counts.causes[cause as usize] += 1;
+        }
+        counts.truncated += u64::from(event.truncated);
+        if let Some(size) = event.size_bytes {
+            counts.sizes.add(size);
+        }
+        counts.last[outcome] = counts.last[outcome].max(Some(time));
+        if event.request_id.is_some() || event.storage_id.is_some() {
+            counts.exemplars[outcome] = Some(Exemplar {
+                request_id: event.request_id.clone(),
+                storage_id: event.storage_id.clone(),
+                time: Some(time),
+            });
+        }
+        let row = Row { event, attribution, source: Arc::clone(&batch.source) };
+        if matches!(row.verdict(), Verdict::Investigate | Verdict::Degraded) {
+            self.next.failures.push_front(Arc::new(row));
+            self.next.failures.truncate(FAILURES);
+        }
+    }
+
+    fn attribution(&mut self, origin: &Origin, batch: &Batch) -> Attribution {
+        let mut attribution = attribute(origin, &batch.given);
+        let configured = (self.rules.hosting)(&attribution.deployment)
+            .or(batch.given.hosting.filter(|_| batch.hosting_is_configured));
+        if let Some(hosting) = configured {
+            (attribution.hosting, attribution.evidence) = (hosting, Evidence::Config);
+        } else if self.known.settle(&mut attribution) {
+            let known = (attribution.evidence, attribution.hosting);
+            self.pending.known.insert(Arc::clone(&attribution.deployment), known);
+        }
+        attribution
+    }
+
+    fn is_repeat(&mut self, identity: Option<Identity>, attribution: &Attribution, batch: &mut Batch) -> bool {
+        let Some(identity) = identity else { return false };
+        let key = dedupe::key(&attribution.deployment, identity);
+        if self.dedupe.note(key) {
+            batch.counts.skip(Skipped::Duplicate, 1);
+            return true;
+        }
+        let seen = batch.read_at.0;
+        self.pending.keys.push((self.next_key, (key, seen)));
+        self.keys_seen.insert(self.next_key, seen);
+        self.next_key += 1;
+        if let Some(oldest) = self.next_key.checked_sub(KEYS as u64 + 1)
+            && self.keys_seen.remove(&oldest).is_some_and(|then| seen - then < KEY_AGE)
+        {
+            batch.counts.skip(Skipped::KeyForgotten, 1);
+        }
+        false
+    }
+
+    /// The counts of a place, which is born if it is new.
+    fn place(&mut self, attribution: &Attribution, origin: &Origin, now: Timestamp) -> &mut PlaceCounts {
+        let mut place = Place { deployment: Arc::clone(&attribution.deployment), hosting: attribution.hosting };
+        let is_new = !self.places.contains_key(&place) && !self.deployments.contains(&place.deployment);
+        if is_new && self.deployments.len() >= self.rules.max_deployments && !(self.rules.is_named)(&place.deployment) {
+            if self.folded.len() < MAX_FOLDED {
+                self.folded.insert(Arc::clone(&place.deployment));
+            }
+            place.deployment = Arc::from(OTHER_DEPLOYMENTS);
+        } else if is_new {
+            self.deployments.insert(Arc::clone(&place.deployment));
+        }
+        let is_other = &*place.deployment == OTHER_DEPLOYMENTS;
+        self.pending.places.insert(place.clone());
+        let scrapers = &mut self.scrapers;
+        let counts = Arc::make_mut(self.places.entry(place.clone()).or_insert_with(|| {
+            let held = scrapers.hold(&place, now);
+            let held = held.then(|| Hold { since: now, seen_by: Vec::new() });
+            Arc::new(PlaceCounts { created: now, held, ..PlaceCounts::default() })
+        }));
+        if !is_other {
+            counts.evidence = Some(attribution.evidence);
+            for (slot, said) in [
+                (&mut counts.deployment_type, &attribution.deployment_type),
+                (&mut counts.project, &attribution.project),
+                (&mut counts.region, &origin.region),
+            ] {
+                if said.is_some() && slot != said {
+                    slot.clone_from(said);
+                }
+            }
+        }
+        counts
+    }
+
+    fn note(&mut self, scrape: Scrape) {
+        for place in &scrape.held {
+            if let Some(counts) = self.places.get_mut(place)
+                && let Some(hold) = &mut Arc::make_mut(counts).held
+                && !hold.seen_by.contains(&scrape.scraper)
+            {
+                hold.seen_by.push(scrape.scraper.clone());
+                self.pending.places.insert(place.clone());
+                self.pending.something = true;
+            }
+        }
+        self.scrapers.note(scrape);
+    }
+
+    /// Lets newborn series show what was counted, where everybody has seen them at 0.
+    fn release(&mut self, now: Timestamp) {
+        for place in self.scrapers.held() {
+            let Some(counts) = self.places.get_mut(&place) else { continue };
+            let free = counts.held.as_ref().is_none_or(|hold| self.scrapers.have_seen(hold, now));
+            if free {
+                Arc::make_mut(counts).held = None;
+                self.scrapers.forget(&place);
+                self.pending.places.insert(place);
+                self.pending.something = true;
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        if !self.pending.something {
+            return;
+        }
+        let write = self.write();
+        let began = Instant::now();
+        match self.store.commit(&write) {
+            Ok(()) => {
+                self.next.commits.add(began.elapsed().as_secs_f64());
+                if self.next.trouble.take().is_some() {
+                    tracing::info!("the ledger commits again");
+                }
+                self.publish();
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.next.trouble.as_ref() != Some(&text) {
+                    tracing::error!("not committed, will try again: {text}");
+                }
+                self.next.trouble = Some(text.clone());
+                self.view.write().unwrap_or_else(PoisonError::into_inner).trouble = Some(text);
+                // A full disk does not empty within a moment.
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+    }
+
+    fn write(&self) -> Write {
+        // What is counted here has nothing that JSON could not say.
+        fn json(value: &impl serde::Serialize) -> String {
+            serde_json::to_string(value).unwrap_or_default()
+        }
+        let pending = &self.pending;
+        let mut meta = Vec::new();
+        if !self.scrapers.is_empty() {
+            meta.push(("scrapers", json(&self.scrapers)));
+        }
+        Write {
+            meta,
+            places: pending.places.iter().filter_map(|p| Some((json(p), json(&**self.places.get(p)?)))).collect(),
+            sources: pending.sources.iter().filter_map(|s| Some((s.to_string(), json(self.sources.get(s)?)))).collect(),
+            known: pending.known.iter().map(|(name, known)| (name.to_string(), json(known))).collect(),
+            cursors: pending.cursors.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            keys: pending.keys.clone(),
+            keys_from: self.next_key.saturating_sub(KEYS as u64),
+        }
+    }
+
+    fn publish(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        for place in pending.places {
+            if let Some(counts) = self.places.get(&place) {
+                self.next.places.insert(place, Arc::clone(counts));
+            }
+        }
+        for source in pending.sources {
+            if let (Some(counts), Some(next)) = (self.sources.get(&source), self.next.sources.get_mut(&source)) {
+                next.0.clone_from(counts);
+            }
+        }
+        self.next.folded = self.folded.len() as u64;
+        self.view.write().unwrap_or_else(PoisonError::into_inner).clone_from(&self.next);
+    }
+}

@@ -1,0 +1,538 @@
+//! Follows files that others write and rotate: what is appended counts once, whatever becomes of the names.
+//!
+//! Enters paths and patterns; leaves [`Batch`]es. A file is its inode while it lives, and its content once it was copied
+//! or compressed. A poll is the truth; file events only make it come sooner.
+
+mod files;
+mod identity;
+mod reader;
+mod tail;
+
+use super::Batch;
+use super::collect::Collected;
+use crate::attribute::{Banners, Given};
+use crate::config::DeploymentTemplate;
+use crate::event::{Hosting, Timestamp};
+use crate::ledger::{Rotation, SourceState};
+use files::{Entry, Files};
+use identity::{Inode, agree, head_of, is_distinctive, read_at};
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tail::{Cursor, Tail, Turn};
+
+/// How long a file that nobody writes to by its name must be quiet before its last line counts without a newline.
+const END: Duration = Duration::from_secs(5);
+
+/// How long the copy of a file that was cut is looked for.
+const COPY: Duration = Duration::from_secs(10);
+
+/// How long a file that is gone is remembered: its compressed copy may turn up.
+const MEMORY: Duration = Duration::from_secs(24 * 3600);
+
+/// Catching up with what was there at the start takes no longer, as far as being ready goes.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
+/// The row with the patterns that were looked for before.
+const SIGHTS: &str = "sights";
+
+/// What to follow.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The source's name.
+    pub name: Arc<str>,
+    /// Paths and patterns.
+    pub paths: Vec<String>,
+    /// Whether files that are there at first sight are read from their beginning.
+    pub from_beginning: bool,
+    /// The deployment of records that name none.
+    pub deployment: Option<DeploymentTemplate>,
+    /// Where deployments run whose records do not say.
+    pub hosting: Option<Hosting>,
+    /// Whether that comes from the configuration.
+    pub hosting_is_configured: bool,
+}
+
+/// What follows one source's files.
+pub struct Follower {
+    options: Options,
+    files: Files,
+    tails: Vec<Tail>,
+    next_id: u64,
+    sights: BTreeSet<String>,
+    /// Copies of files that are followed, and how much of them was compared.
+    copies: HashMap<Inode, u64>,
+    given: HashMap<PathBuf, Arc<Given>>,
+    /// Rows of the source to write or to remove.
+    rows: Vec<(String, Option<String>)>,
+    collected: Collected,
+    buffer: Vec<u8>,
+    started: Instant,
+    listed: bool,
+    caught_up: bool,
+    told: Option<SourceState>,
+    told_caught_up: bool,
+    problems: BTreeSet<String>,
+}
+
+impl Follower {
+    /// A follower that goes on from the rows it left in the ledger.
+    pub fn new(options: Options, rows: Vec<(String, String)>) -> Result<Self, serde_json::Error> {
+        let mut follower = Self {
+            files: Files::new(&options.paths),
+            options,
+            tails: Vec::new(),
+            next_id: 1,
+            sights: BTreeSet::new(),
+            copies: HashMap::new(),
+            given: HashMap::new(),
+            rows: Vec::new(),
+            collected: Collected::default(),
+            buffer: Vec::new(),
+            started: Instant::now(),
+            listed: false,
+            caught_up: false,
+            told: None,
+            told_caught_up: false,
+            problems: BTreeSet::new(),
+        };
+        for (name, value) in rows {
+            if name == SIGHTS {
+                follower.sights = serde_json::from_str(&value)?;
+            } else if let Ok(id) = name.parse() {
+                let mut tail = Tail::new(id, serde_json::from_str(&value)?);
+                tail.changed = false;
+                follower.next_id = follower.next_id.max(id + 1);
+                follower.tails.push(tail);
+            }
+        }
+        Ok(follower)
+    }
+
+    /// Goes on with other paths or names.
+    pub fn reconfigure(&mut self, options: Options) {
+        self.files = Files::new(&options.paths);
+        self.options = options;
+        self.given.clear();
+        self.copies.clear();
+        self.listed = false;
+    }
+
+    /// The directories in which files are looked for.
+    pub fn directories(&self) -> BTreeSet<PathBuf> {
+        self.files.directories()
+    }
+
+    /// Looks for files, reads what is new, and hands it over. `look` says that names have changed. Returns true if there
+    /// is more to do at once; `send` returns false to stop.
+    pub fn turn(&mut self, look: bool, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> bool {
+        let clock = Instant::now();
+        if look || !self.listed || self.files.have_changed() || self.base_has_changed() {
+            self.list(clock);
+        }
+        let mut more = false;
+        for at in 0..self.tails.len() {
+            more |= self.read(at, clock);
+            if !self.hand_over(at, now, send) {
+                return false;
+            }
+        }
+        self.forget(clock);
+        self.caught_up |= !more || clock.duration_since(self.started) > CATCH_UP;
+        self.tell(now, send);
+        more
+    }
+
+    /// Whether something is open that the next turn may have to close.
+    pub fn is_waiting(&self) -> bool {
+        self.tails.iter().any(Tail::has_open_record)
+    }
+
+    fn base_has_changed(&self) -> bool {
+        self.files.bases().any(|base| {
+            let inode = base.metadata().ok().map(|metadata| Inode::of(&metadata));
+            let followed =
+                self.tails.iter().any(|tail| tail.is_base && tail.cursor.base == *base && tail.cursor.inode == inode);
+            !followed && inode.is_some()
+        })
+    }
+
+    /// Finds out which files there are, and which of them are known.
+    fn list(&mut self, clock: Instant) {
+        self.listed = true;
+        let first_sight: BTreeSet<String> =
+            self.options.paths.iter().filter(|path| !self.sights.contains(*path)).cloned().collect();
+        let entries = self.files.list();
+        let mut unknown = Vec::new();
+        let had_bases: Vec<PathBuf> =
+            self.tails.iter().filter(|tail| tail.is_base).map(|tail| tail.cursor.base.clone()).collect();
+        for tail in &mut self.tails {
+            tail.is_base = false;
+        }
+        let mut found = BTreeSet::new();
+        for entry in entries {
+            match self.tails.iter().position(|tail| tail.cursor.inode == Some(entry.inode)) {
+                Some(at) if self.still_is(at, &entry) => {
+                    found.insert(self.tails[at].id);
+                    self.see(at, &entry, clock);
+                }
+                Some(at) => {
+                    self.tails[at].orphan(clock);
+                    self.copies.clear();
+                    unknown.push(entry);
+                }
+                None => unknown.push(entry),
+            }
+        }
+        for tail in &mut self.tails {
+            let elsewhere =
+                || tail.cursor.path.metadata().is_ok_and(|data| Some(Inode::of(&data)) == tail.cursor.inode);
+            if !found.contains(&tail.id) && tail.cursor.inode.is_some() && tail.missing.is_none() && !elsewhere() {
+                tail.missing = Some(clock);
+            } else if !found.contains(&tail.id)
+                && !tail.is_open()
+                && tail.missing.is_none()
+                && tail.cursor.inode.is_some()
+            {
+                // A file that only a symbolic link led to.
+                if let Ok(file) = File::open(&tail.cursor.path) {
+                    tail.open(file);
+                }
+            }
+        }
+        unknown.sort_by_key(|entry| (entry.is_base, entry.modified));
+        for entry in unknown {
+            if let Err(error) = self.meet(&entry, &first_sight) {
+                self.complain(&entry.path, &error);
+            }
+        }
+        for base in had_bases {
+            let followed = self.tails.iter().any(|tail| tail.is_base && tail.cursor.base == base);
+            let old = self.tails.iter().find(|tail| tail.cursor.base == base && tail.was_base && !tail.is_base);
+            if let Some(old) = old {
+                let kind = if old.missing.is_some() || !followed { Rotation::Removed } else { Rotation::Renamed };
+                if old.cursor.inode.is_some() {
+                    self.collected.counts.rotations[kind as usize] += 1;
+                }
+            }
+        }
+        for tail in &mut self.tails {
+            tail.was_base = tail.is_base;
+        }
+        if !first_sight.is_empty() {
+            self.sights.extend(first_sight);
+            self.rows.push((SIGHTS.to_owned(), serde_json::to_string(&self.sights).ok()));
+        }
+    }
+
+    /// Whether a file that bears the inode of a known one is that one.
+    fn still_is(&self, at: usize, entry: &Entry) -> bool {
+        let tail = &self.tails[at];
+        if tail.is_open() || tail.cursor.compressed || (tail.checked && entry.size == tail.cursor.size) {
+            return true;
+        }
+        let check = || -> io::Result<bool> {
+            let (head, _) = head_of(&entry.path)?;
+            Ok(agree(&head, &tail.cursor.head) && tail.cursor.is_in(&File::open(&entry.path)?)?)
+        };
+        // What cannot be read now is looked at again.
+        check().unwrap_or(true)
+    }
+
+    /// Notes where a known file stands now, and opens it if it has grown or is written.
+    fn see(&mut self, at: usize, entry: &Entry, clock: Instant) {
+        let tail = &mut self.tails[at];
+        tail.is_base = entry.is_base;
+        tail.missing = None;
+        if tail.cursor.path != entry.path {
+            tail.cursor.path.clone_from(&entry.path);
+            tail.changed = true;
+        }
+        tail.checked = true;
+        if tail.is_open() || tail.cursor.compressed {
+            return;
+        }
+        tail.cursor.size = entry.size;
+        if entry.is_base || entry.size > tail.cursor.place() {
+            match File::open(&entry.path) {
+                Ok(file) => {
+                    tail.open(file);
+                    tail.grown = clock;
+                }
+                Err(error) => self.complain(&entry.path, &error),
+            }
+        }
+    }
+
+    /// Meets a file whose inode is new: a copy of a known one, or another.
+    fn meet(&mut self, entry: &Entry, first_sight: &BTreeSet<String>) -> io::Result<()> {
+        if self.copies.get(&entry.inode) == Some(&entry.size) {
+            return Ok(());
+        }
+        let (head, compressed) = head_of(&entry.path)?;
+        if head.is_empty() && !entry.is_base {
+            return Ok(());
+        }
+        let related = |tail: &&mut Tail| {
+            tail.cursor.base == entry.base && !tail.cursor.head.is_empty() && agree(&tail.cursor.head, &head)
+        };
+        let is_first = first_sight.contains(&entry.pattern);
+        let telling = !head.is_empty() && (compressed || is_distinctive(&head));
+        if telling && !is_first {
+            // What was cut, or is gone, lives on here.
+            let homeless = |tail: &&mut Tail| tail.cursor.inode.is_none() || tail.missing.is_some();
+            let mut candidates: Vec<&mut Tail> = self.tails.iter_mut().filter(related).filter(homeless).collect();
+            candidates.sort_by_key(|tail| std::cmp::Reverse(tail.id));
+            for tail in candidates {
+                if tail.is_open() && compressed {
+                    // The open file is still there to be read.
+                    self.copies.insert(entry.inode, entry.size);
+                    return Ok(());
+                }
+                if tail.adopt(entry, compressed)? {
+                    let counts = &mut self.collected.counts;
+                    counts.lost_bytes += std::mem::take(&mut tail.lost);
+                    counts.possible_losses += u64::from(std::mem::take(&mut tail.possibly_lost));
+                    if compressed {
+                        self.unpack(entry);
+                    }
+                    return Ok(());
+                }
+            }
+            let copied = self.tails.iter_mut().filter(related).any(|tail| tail.cursor.inode.is_some());
+            if copied && !(entry.is_base && head.len() < 64) {
+                self.copies.insert(entry.inode, entry.size);
+                return Ok(());
+            }
+        }
+        if !telling && !entry.is_base && !is_first {
+            // Nothing in it tells it from a copy: it is one, unless the file under the name has changed.
+            let written = self.tails.iter().any(|tail| tail.cursor.base == entry.base && tail.was_base);
+            let renamed =
+                self.tails.iter().any(|tail| tail.cursor.base == entry.base && tail.was_base && !tail.is_base);
+            if written && !renamed {
+                return Ok(());
+            }
+        }
+        let mut cursor = Cursor::new(entry.path.clone(), entry.base.clone(), entry.inode, head);
+        cursor.size = entry.size;
+        cursor.compressed = compressed;
+        let history = is_first && !(self.options.from_beginning && entry.is_base);
+        let file = File::open(&entry.path)?;
+        if history && !compressed {
+            cursor.offset = if entry.is_base { last_line(&file, entry.size)? } else { entry.size };
+            let start = cursor.offset.saturating_sub(reader::RECENT as u64);
+            let mut before = Vec::new();
+            read_at(&file, start, (cursor.offset - start) as usize, &mut before)?;
+            cursor.print = identity::Print::of(&before);
+        }
+        let mut tail = Tail::new(self.next_id, cursor);
+        self.next_id += 1;
+        (tail.is_base, tail.checked) = (entry.is_base, true);
+        if history && entry.is_base {
+            tail.name(&file, &mut self.collected);
+        }
+        if !compressed && (entry.is_base || tail.cursor.place() < entry.size) {
+            tail.open(file);
+        }
+        self.tails.push(tail);
+        if compressed && !history {
+            self.unpack(entry);
+        }
+        Ok(())
+    }
+
+    /// Reads what was not read yet of a file that is compressed.
+    fn unpack(&mut self, entry: &Entry) {
+        let Some(tail) = self.tails.iter_mut().find(|tail| tail.cursor.inode == Some(entry.inode)) else { return };
+        let mut collected = Collected::with(tail.cursor.banners.clone());
+        let result = super::saved::decompressed(&entry.path)
+            .and_then(|reader| reader.map_or(Ok(()), |reader| tail.read_compressed(reader, &mut collected)));
+        self.collected.counts.add(&collected.counts);
+        tail.held_back = collected.found;
+        if let Err(error) = result {
+            self.complain(&entry.path, &error);
+        }
+    }
+
+    /// Reads on in one file; true if there is more.
+    fn read(&mut self, at: usize, clock: Instant) -> bool {
+        let tail = &mut self.tails[at];
+        let mut collected = Collected::with(tail.cursor.banners.clone());
+        collected.found = std::mem::take(&mut tail.held_back);
+        let mut result = Ok(Turn::AtEnd);
+        if tail.has_changed() {
+            result = tail.read(&mut self.buffer, &mut collected, clock);
+        }
+        tail.close_quiet(&mut collected, clock);
+        let quiet = clock.duration_since(tail.grown) >= END;
+        if quiet && !tail.is_base && tail.is_open() && matches!(result, Ok(Turn::AtEnd)) {
+            tail.finish(&mut self.buffer, &mut collected);
+            tail.close();
+        }
+        collected.counts.add(&std::mem::take(&mut self.collected.counts));
+        collected.found.splice(0..0, std::mem::take(&mut self.collected.found));
+        self.collected = collected;
+        match result {
+            Ok(Turn::AtEnd) => false,
+            Ok(Turn::More) => true,
+            Ok(Turn::Rewritten) => {
+                self.cut(at, clock);
+                true
+            }
+            Err(error) => {
+                let path = self.tails[at].cursor.path.clone();
+                self.complain(&path, &error);
+                false
+            }
+        }
+    }
+
+    /// A file was cut and is written anew: what was not read of it may be in a copy.
+    fn cut(&mut self, at: usize, clock: Instant) {
+        self.collected.counts.rotations[Rotation::Truncated as usize] += 1;
+        let old = &mut self.tails[at];
+        let Some(Ok(file)) = old.file().map(File::try_clone) else { return };
+        let (Some(inode), banners) = (old.cursor.inode, self.collected.banners.clone()) else { return };
+        let mut cursor = Cursor::new(old.cursor.path.clone(), old.cursor.base.clone(), inode, Vec::new());
+        cursor.banners = banners;
+        let (id, is_base) = (old.id, old.is_base);
+        old.orphan(clock);
+        let mut tail = Tail::new(self.next_id, cursor);
+        self.next_id += 1;
+        (tail.is_base, tail.was_base, tail.checked) = (is_base, is_base, true);
+        // Its place is taken before others are looked for.
+        self.tails.push(tail);
+        let new = self.tails.len() - 1;
+        self.copies.clear();
+        self.list(clock);
+        let mut carried = Vec::new();
+        if let Some(at) = self.tails.iter().position(|tail| tail.id == id)
+            && self.tails[at].is_open()
+        {
+            while self.read(at, clock) {}
+            let whole = self.tails[at].cut.is_none();
+            if whole {
+                carried = self.tails[at].take_partial();
+                self.tails[at].changed = true;
+            }
+        }
+        let tail = &mut self.tails[new];
+        tail.close();
+        tail.cursor.carried = carried;
+        tail.cursor.offset = 0;
+        tail.open(file);
+        tail.changed = true;
+    }
+
+    /// Forgets files that are gone, and gives up copies that were not found.
+    fn forget(&mut self, clock: Instant) {
+        let rows = &mut self.rows;
+        let counts = &mut self.collected.counts;
+        self.tails.retain_mut(|tail| {
+            if tail.cut.is_some_and(|since| clock.duration_since(since) > COPY) {
+                tail.cut = None;
+                counts.lost_bytes += tail.cursor.size.saturating_sub(tail.cursor.place());
+                counts.possible_losses += 1;
+                tail.missing = Some(clock);
+            }
+            let gone = !tail.is_open() && tail.missing.is_some_and(|since| clock.duration_since(since) > MEMORY);
+            if gone {
+                rows.push((tail.id.to_string(), None));
+            }
+            !gone
+        });
+    }
+
+    /// Hands over what was found in one file, with its cursor.
+    fn hand_over(&mut self, at: usize, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> bool {
+        let mut rows = std::mem::take(&mut self.rows);
+        for (index, tail) in self.tails.iter_mut().enumerate() {
+            if tail.changed && (index == at || !tail.is_open()) {
+                let banners = if index == at { self.collected.banners.clone() } else { tail.cursor.banners.clone() };
+                rows.push(tail.row(&banners));
+            }
+        }
+        if rows.is_empty() && self.collected.is_empty() {
+            self.collected.banners = Banners::default();
+            return true;
+        }
+        let base = self.tails[at].cursor.base.clone();
+        let given = self.given(&base);
+        self.send(rows, given, now, send)
+    }
+
+    fn send(
+        &mut self,
+        cursors: Vec<(String, Option<String>)>,
+        given: Arc<Given>,
+        now: Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> bool {
+        let collected = std::mem::take(&mut self.collected);
+        let state = self.state((collected.counts.bytes > 0).then_some(now));
+        self.told = Some(SourceState { last_read: None, ..state });
+        send(Batch {
+            source: Arc::clone(&self.options.name),
+            found: collected.found,
+            given,
+            hosting_is_configured: self.options.hosting_is_configured,
+            counts: collected.counts,
+            cursors,
+            state,
+            caught_up: self.caught_up,
+            read_at: now,
+        })
+    }
+
+    /// Tells how the source stands, where that has changed.
+    fn tell(&mut self, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) {
+        let rows = std::mem::take(&mut self.rows);
+        let is_new = self.told != Some(self.state(None)) || (self.caught_up && !self.told_caught_up);
+        if is_new || !rows.is_empty() || !self.collected.is_empty() {
+            self.told_caught_up = self.caught_up;
+            let given = self.given(&PathBuf::new());
+            self.send(rows, given, now, send);
+        }
+    }
+
+    fn state(&self, last_read: Option<Timestamp>) -> SourceState {
+        let lag_bytes = self.tails.iter().filter(|tail| tail.missing.is_none() || tail.is_open()).map(Tail::lag).sum();
+        SourceState { lag_bytes, last_read, up: self.tails.iter().any(|tail| tail.is_base && tail.is_open()) }
+    }
+
+    fn given(&mut self, base: &PathBuf) -> Arc<Given> {
+        if let Some(given) = self.given.get(base) {
+            return Arc::clone(given);
+        }
+        let given = Arc::new(Given {
+            deployment: self.options.deployment.as_ref().and_then(|template| template.name_for(base)),
+            hosting: self.options.hosting,
+        });
+        self.given.insert(base.clone(), Arc::clone(&given));
+        given
+    }
+
+    /// Says once what cannot be read.
+    fn complain(&mut self, path: &std::path::Path, error: &io::Error) {
+        let text = format!("{}: {error}", path.display());
+        if self.problems.len() < 1000 && self.problems.insert(text.clone()) {
+            tracing::warn!("{text}");
+        }
+    }
+}
+
+/// Where the last line begins that has no newline yet.
+fn last_line(file: &File, size: u64) -> io::Result<u64> {
+    let start = size.saturating_sub(64 * 1024);
+    let mut bytes = Vec::new();
+    read_at(file, start, (size - start) as usize, &mut bytes)?;
+    Ok(match memchr::memrchr(b'\n', &bytes) {
+        Some(newline) => start + newline as u64 + 1,
+        None if start == 0 => 0,
+        None => size,
+    })
+}

@@ -1,0 +1,147 @@
+//! What a file is known by: device and inode while it lives, and what it holds when it was copied or compressed.
+
+use super::super::saved::decompressed;
+use memchr::memchr;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+/// How much of a file's beginning is remembered.
+pub(super) const HEAD: usize = 1024;
+
+/// Device and inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Inode {
+    device: u64,
+    inode: u64,
+}
+
+impl Inode {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// A hash of the bytes before a place in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Print {
+    length: u64,
+    hash: String,
+}
+
+impl Print {
+    /// The bytes before a place in what was read.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let hash = Sha256::digest(bytes);
+        Self { length: bytes.len() as u64, hash: hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect() }
+    }
+
+    /// How many bytes it covers.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+}
+
+/// Whether two beginnings are the same as far as the shorter one goes.
+pub(super) fn agree(one: &[u8], other: &[u8]) -> bool {
+    one.iter().zip(other).all(|(a, b)| a == b)
+}
+
+/// Whether a beginning tells one file from another: lines that are all the same do not.
+pub(super) fn is_distinctive(head: &[u8]) -> bool {
+    let Some(end) = memchr(b'\n', head) else { return head.len() >= HEAD };
+    let (first, rest) = head.split_at(end + 1);
+    match memchr(b'\n', rest) {
+        Some(end) => rest.get(..=end) != Some(first) || !rest.chunks(first.len()).all(|line| first.starts_with(line)),
+        None => rest.len() > 16 && !agree(first, rest),
+    }
+}
+
+/// The beginning of a file, decompressed if need be, and whether it is compressed.
+pub(super) fn head_of(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+    let mut head = Vec::new();
+    match decompressed(path)? {
+        // What is being compressed right now breaks off; what is there counts.
+        Some(reader) => {
+            let _ = reader.take(HEAD as u64).read_to_end(&mut head);
+            Ok((head, true))
+        }
+        None => {
+            read_at(&File::open(path)?, 0, HEAD, &mut head)?;
+            Ok((head, false))
+        }
+    }
+}
+
+/// Reads up to `length` bytes from a place on.
+pub(super) fn read_at(file: &File, at: u64, length: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    bytes.resize(length, 0);
+    let mut filled = 0;
+    while filled < length {
+        match file.read_at(&mut bytes[filled..], at + filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(())
+}
+
+/// Whether a name is one that rotation gives to a file: `app.log.1`, `app.log-20261124.gz`, `app-20261124.log`.
+pub(super) fn is_rotation_of(base: &OsStr, name: &OsStr) -> bool {
+    let (Some(base), Some(name)) = (base.to_str(), name.to_str()) else { return false };
+    let plain = [".gz", ".zst"].into_iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    if let Some(rest) = plain.strip_prefix(base) {
+        return (rest.is_empty() && plain != name) || is_mark(rest);
+    }
+    let Some((stem, extension)) = base.rsplit_once('.') else { return false };
+    let Some(rest) = plain.strip_prefix(stem) else { return false };
+    let Some(rest) = rest.strip_suffix(extension).and_then(|rest| rest.strip_suffix('.')) else { return false };
+    // A short number may as well be another instance's.
+    is_mark(rest) && rest.bytes().filter(u8::is_ascii_digit).count() >= 8
+}
+
+/// `.1`, `-20261124`, `.old`.
+fn is_mark(rest: &str) -> bool {
+    let Some(mark) = rest.strip_prefix(['.', '-', '_']) else { return false };
+    matches!(mark, "old" | "bak" | "prev" | "last" | "rotated" | "copy")
+        || (mark.bytes().any(|b| b.is_ascii_digit())
+            && mark.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b':' | b'T' | b'Z' | b'+')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rotated_files() {
+        let is = |name: &str| is_rotation_of(OsStr::new("app.log"), OsStr::new(name));
+        for name in [
+            "app.log.1",
+            "app.log.12.gz",
+            "app.log-20261124",
+            "app.log.old",
+            "app-2026-11-24T10-00-00.log",
+            "app.log.gz",
+        ] {
+            assert!(is(name), "{name}");
+        }
+        for name in ["app.log", "app2.log", "app-2.log", "app-worker.log", "app.logs", "other.log.1", "app.log.d"] {
+            assert!(!is(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn equal_lines_tell_nothing() {
+        assert!(!is_distinctive(b"a\na\na\n"));
+        assert!(!is_distinctive(b"a\n"));
+        assert!(!is_distinctive(b"a\na\na"));
+        assert!(!is_distinctive(b""));
+        assert!(is_distinctive(b"a\nb\na\n"));
+        assert!(is_distinctive(b"a\na\nb\n"));
+    }
+}

@@ -1,0 +1,108 @@
+//! Reads a file that somebody is writing, and notices when it is no longer the file that was read.
+//!
+//! Each read is followed by a second look at the bytes before it. If they have changed, the file was cut and written
+//! anew, and what was read is not handed on: that is how a file that has outgrown its old size is told from one that
+//! grew.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+
+/// How many bytes before the place reached are compared.
+pub(super) const RECENT: usize = 1024;
+
+/// A file, read from a byte on.
+pub(super) struct Reader {
+    file: File,
+    /// Bytes that stand before the file's own: the beginning of a line that was left over when the file was cut.
+    carried: Vec<u8>,
+    /// The place reached, counted from the first byte carried.
+    at: u64,
+    /// The bytes before that place.
+    recent: Vec<u8>,
+    /// Whether an end of the file is an end, and not a pause.
+    pub(super) ends: bool,
+    /// Set once the file is found to be shorter than what was read, or different.
+    pub(super) rewritten: bool,
+}
+
+impl Reader {
+    /// A reader that stands at a byte, of a file before which other bytes are to be read.
+    pub(super) fn new(file: File, carried: Vec<u8>, at: u64) -> Self {
+        Self { file, carried, at, recent: Vec::new(), ends: false, rewritten: false }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// How many bytes of the file itself were read.
+    pub(super) fn place(&self) -> u64 {
+        self.at.saturating_sub(self.carried.len() as u64)
+    }
+
+    /// The bytes before that place, and whether the file still holds them.
+    fn is_same(&self) -> io::Result<bool> {
+        let place = self.place();
+        let length = self.recent.len().min(place as usize);
+        let mut again = vec![0; length];
+        let mut filled = 0;
+        while filled < length {
+            match self.file.read_at(&mut again[filled..], place - length as u64 + filled as u64)? {
+                0 => return Ok(false),
+                read => filled += read,
+            }
+        }
+        Ok(self.recent.ends_with(&again))
+    }
+
+    /// Looks whether the file was cut since the last read, although it has not grown.
+    pub(super) fn look_again(&mut self) -> io::Result<()> {
+        self.rewritten |= !self.is_same()?;
+        Ok(())
+    }
+
+    fn pause(&self) -> io::Result<usize> {
+        if self.ends { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rewritten {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = if self.at < self.carried.len() as u64 {
+            let rest = &self.carried[self.at as usize..];
+            let read = rest.len().min(buffer.len());
+            buffer[..read].copy_from_slice(&rest[..read]);
+            read
+        } else {
+            let place = self.place();
+            let read = self.file.read_at(buffer, place)?;
+            if read == 0 {
+                if self.file.metadata()?.len() < place {
+                    self.rewritten = true;
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                return self.pause();
+            }
+            if !self.is_same()? {
+                self.rewritten = true;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            read
+        };
+        self.at += read as u64;
+        let new = &buffer[..read];
+        if read >= RECENT {
+            self.recent.clear();
+            self.recent.extend_from_slice(&new[read - RECENT..]);
+        } else {
+            let keep = (RECENT - read).min(self.recent.len());
+            self.recent.drain(..self.recent.len() - keep);
+            self.recent.extend_from_slice(new);
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,455 @@
+//! One file that is followed: where reading stands, and the way on from there, also after a restart.
+
+use super::super::Found;
+use super::super::collect::Collected;
+use super::files::Entry;
+use super::identity::{HEAD, Inode, Print, read_at};
+use super::reader::{RECENT, Reader};
+use crate::attribute::Banners;
+use crate::decode::{Decoder, first_origin};
+use crate::scan::{Scanner, Splitter, first_byte};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long a record stays open without a new line in its stream.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// How much of one file is read before the others have their turn.
+const TURN: u64 = 8 * 1024 * 1024;
+
+/// What is kept of a file: who it is and how far it was read.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    /// Where it was last seen.
+    pub(super) path: PathBuf,
+    /// The path under which it is, or was, written.
+    pub(super) base: PathBuf,
+    /// None once it was cut: what it held is found again only in a copy.
+    pub(super) inode: Option<Inode>,
+    /// Its beginning.
+    #[serde(with = "hex")]
+    pub(super) head: Vec<u8>,
+    /// Up to where its lines were counted, carried bytes included.
+    pub(super) offset: u64,
+    /// What stands before that.
+    pub(super) print: Print,
+    /// The beginning of a line that stood at the end of a file that was cut, and goes on here.
+    #[serde(with = "hex")]
+    pub(super) carried: Vec<u8>,
+    /// The largest size seen.
+    pub(super) size: u64,
+    /// Whether it is compressed, and has been read.
+    pub(super) compressed: bool,
+    /// Whether its deployment is known.
+    pub(super) named: bool,
+    settled: u64,
+    open: Option<Decoder>,
+    pub(super) banners: Banners,
+}
+
+impl Cursor {
+    pub(super) fn new(path: PathBuf, base: PathBuf, inode: Inode, head: Vec<u8>) -> Self {
+        Self {
+            path,
+            base,
+            inode: Some(inode),
+            head,
+            offset: 0,
+            print: Print::default(),
+            carried: Vec::new(),
+            size: 0,
+            compressed: false,
+            named: false,
+            settled: 0,
+            open: None,
+            banners: Banners::default(),
+        }
+    }
+
+    /// How far the file itself was read.
+    pub(super) fn place(&self) -> u64 {
+        self.offset.saturating_sub(self.carried.len() as u64)
+    }
+
+    /// Whether a file holds what was read of this one.
+    pub(super) fn is_in(&self, file: &File) -> io::Result<bool> {
+        let place = self.place();
+        if file.metadata()?.len() < place {
+            return Ok(false);
+        }
+        let length = self.print.length();
+        if length == 0 || length > place {
+            // There is nothing to compare, or bytes that were carried over are part of it.
+            return Ok(true);
+        }
+        let mut bytes = Vec::new();
+        read_at(file, place - length, length as usize, &mut bytes)?;
+        Ok(Print::of(&bytes) == self.print)
+    }
+
+    fn scanner(&mut self) -> Scanner {
+        let mut scanner = Scanner::new();
+        let fresh = if self.offset == 0 { Decoder::at_start() } else { Decoder::default() };
+        scanner.resume(self.open.take().unwrap_or(fresh).at_once(), self.settled);
+        scanner
+    }
+
+    fn keep(&mut self, scanner: &Scanner) {
+        let (open, settled) = scanner.state();
+        self.open = open.cloned();
+        self.settled = settled;
+    }
+}
+
+/// Bytes as text in JSON.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
+        serializer.serialize_str(&digits.map(char::from).collect::<String>())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digit = |b: u8| char::from(b).to_digit(16).map(|digit| digit as u8);
+        let pair = |pair: &[u8]| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?);
+        text.as_bytes().chunks(2).map(pair).collect::<Option<_>>().ok_or_else(|| D::Error::custom("not hexadecimal"))
+    }
+}
+
+/// A followed file.
+pub(super) struct Tail {
+    /// Its row's name.
+    pub(super) id: u64,
+    pub(super) cursor: Cursor,
+    open: Option<Open>,
+    /// When it last grew.
+    pub(super) grown: Instant,
+    /// Since when it is nowhere to be seen.
+    pub(super) missing: Option<Instant>,
+    /// Whether the row is to be written although nothing was read.
+    pub(super) changed: bool,
+    /// Whether it stands under the name that is written, and whether it did when names were last looked at.
+    pub(super) is_base: bool,
+    pub(super) was_base: bool,
+    /// Whether it was compared with what is known of it.
+    pub(super) checked: bool,
+    /// Since when it is cut and its copy was not found.
+    pub(super) cut: Option<Instant>,
+    /// What was found in it and is still to be handed over.
+    pub(super) held_back: Vec<Found>,
+    /// Bytes that were there once and that its copy does not hold, and whether there may have been others.
+    pub(super) lost: u64,
+    pub(super) possibly_lost: bool,
+    /// Size and time of the last look.
+    seen: Option<(u64, SystemTime)>,
+}
+
+struct Open {
+    splitter: Splitter<Reader>,
+    scanner: Scanner,
+    /// How many lines had been fed, and when that was seen.
+    mark: Option<(Instant, u64)>,
+}
+
+/// How reading ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Nothing more is there now.
+    AtEnd,
+    /// There is more.
+    More,
+    /// The file is not the one that was read any more.
+    Rewritten,
+}
+
+impl Tail {
+    pub(super) fn new(id: u64, cursor: Cursor) -> Self {
+        Self {
+            id,
+            cursor,
+            open: None,
+            grown: Instant::now(),
+            missing: None,
+            changed: true,
+            is_base: false,
+            was_base: false,
+            checked: false,
+            cut: None,
+            held_back: Vec::new(),
+            lost: 0,
+            possibly_lost: false,
+            seen: None,
+        }
+    }
+
+    /// The file under its inode is another one now: what this one held can only be in a copy.
+    pub(super) fn orphan(&mut self, clock: Instant) {
+        self.close();
+        self.cursor.inode = None;
+        (self.is_base, self.was_base) = (false, false);
+        self.cut = Some(clock);
+        self.changed = true;
+    }
+
+    /// Takes a file for the copy of this one, if it is; then reading goes on there.
+    pub(super) fn adopt(&mut self, entry: &Entry, compressed: bool) -> io::Result<bool> {
+        if !compressed {
+            let file = File::open(&entry.path)?;
+            let size = file.metadata()?.len();
+            if size < self.cursor.place() {
+                if self.cursor.inode.is_some() {
+                    return Ok(false);
+                }
+                // More was written and read after the copy was made, and then perhaps still more.
+                self.possibly_lost = true;
+                self.cursor.carried.clear();
+                self.cursor.offset = size;
+                self.cursor.print = Print::default();
+            } else if self.cursor.is_in(&file)? {
+                self.lost = self.cursor.size.saturating_sub(size);
+                self.close();
+                self.open(file);
+            } else {
+                return Ok(false);
+            }
+            self.cursor.size = size;
+        }
+        self.cursor.inode = Some(entry.inode);
+        self.cursor.path.clone_from(&entry.path);
+        self.cursor.compressed = compressed;
+        (self.missing, self.cut, self.checked, self.changed) = (None, None, true, true);
+        self.grown = Instant::now();
+        self.seen = None;
+        Ok(true)
+    }
+
+    /// Finds out whose the file's first record is, although it is not counted.
+    pub(super) fn name(&mut self, file: &File, collected: &mut Collected) {
+        let mut bytes = Vec::new();
+        if read_at(file, 0, 64 * 1024, &mut bytes).is_ok() {
+            let origin = first_origin(&bytes);
+            self.cursor.named = origin.is_some();
+            collected.found.extend(origin.map(Found::Deployment));
+        }
+    }
+
+    /// Whether there may be something to read.
+    pub(super) fn has_changed(&mut self) -> bool {
+        let Some(metadata) = self.file().and_then(|file| file.metadata().ok()) else { return false };
+        let now = (metadata.len(), metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH));
+        let last = self.seen.replace(now);
+        if last.is_some_and(|last| last.0 == now.0 && last.1 != now.1) {
+            let _ = self.look_again();
+        }
+        last != Some(now) || metadata.len() > self.read_to()
+    }
+
+    fn read_to(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.splitter.reader_ref().place())
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The open file's size and place.
+    pub(super) fn file(&self) -> Option<&File> {
+        self.open.as_ref().map(|open| open.splitter.reader_ref().file())
+    }
+
+    /// Goes on from the cursor.
+    pub(super) fn open(&mut self, file: File) {
+        let start = self.cursor.offset;
+        let from = if start > 0 { first_byte(start) } else { 0 };
+        let reader = Reader::new(file, self.cursor.carried.clone(), from);
+        let scanner = self.cursor.scanner();
+        self.open = Some(Open { splitter: Splitter::resume(reader, start), scanner, mark: None });
+    }
+
+    /// Puts the file away; the cursor says how to go on.
+    pub(super) fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.cursor.keep(&open.scanner);
+        }
+    }
+
+    /// Whether a record may yet have to be closed.
+    pub(super) fn has_open_record(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.scanner.is_open() && self.cursor.offset > 0)
+    }
+
+    /// What was read of a line whose end is not there.
+    pub(super) fn partial(&self) -> &[u8] {
+        self.open.as_ref().map(|open| open.splitter.partial()).unwrap_or_default()
+    }
+
+    /// Gives up the line whose end is not there, to go on elsewhere.
+    pub(super) fn take_partial(&mut self) -> Vec<u8> {
+        let partial = self.partial().to_vec();
+        self.close();
+        self.cursor.offset += partial.len() as u64;
+        self.cursor.print = Print::default();
+        partial
+    }
+
+    /// Bytes that are there and were not counted.
+    pub(super) fn lag(&self) -> u64 {
+        if self.cursor.compressed || self.cursor.inode.is_none() {
+            return 0;
+        }
+        self.cursor.size.saturating_sub(self.cursor.place())
+    }
+
+    /// Reads on. `buffer` is lent.
+    pub(super) fn read(&mut self, buffer: &mut Vec<u8>, collected: &mut Collected, now: Instant) -> io::Result<Turn> {
+        let Some(open) = &mut self.open else { return Ok(Turn::AtEnd) };
+        let metadata = open.splitter.reader_ref().file().metadata()?;
+        let began = open.splitter.offset();
+        let mut turn = Turn::More;
+        while open.splitter.offset() - began < TURN {
+            let Some(window) = open.splitter.next_window(std::mem::take(buffer)) else { break };
+            if open.splitter.reader().rewritten {
+                turn = Turn::Rewritten;
+            }
+            if window.is_empty() {
+                *buffer = window.into_buffer();
+                turn = if turn == Turn::More { Turn::AtEnd } else { turn };
+                break;
+            }
+            if !self.cursor.named && window.offset(window.new_from()) == 0 {
+                let origin = first_origin(window.bytes());
+                self.cursor.named = origin.is_some();
+                collected.found.extend(origin.map(|origin| Found::Deployment(collected.banners.complete(&origin))));
+            }
+            open.scanner.scan(&window, collected);
+            *buffer = window.into_buffer();
+            self.grown = now;
+            open.mark = None;
+            if turn == Turn::Rewritten {
+                break;
+            }
+        }
+        collected.seen(open.scanner.take_counts());
+        if let Some(error) = open.splitter.take_error() {
+            return Err(error);
+        }
+        self.note_place();
+        if turn != Turn::Rewritten {
+            // A size that was seen before the file was found to be the same still.
+            self.cursor.size = self.cursor.size.max(metadata.len());
+        }
+        Ok(turn)
+    }
+
+    /// Looks whether a file that has not grown was cut.
+    pub(super) fn look_again(&mut self) -> io::Result<()> {
+        self.open.as_mut().map_or(Ok(()), |open| open.splitter.reader().look_again())
+    }
+
+    fn note_place(&mut self) {
+        let Some(open) = &self.open else { return };
+        let offset = open.splitter.offset();
+        if offset != self.cursor.offset {
+            self.cursor.offset = offset;
+            let before = open.splitter.before();
+            self.cursor.print = Print::of(&before[before.len().saturating_sub(RECENT)..]);
+            self.changed = true;
+        }
+        if self.cursor.head.len() < HEAD && self.changed {
+            let mut head = Vec::new();
+            if read_at(open.splitter.reader_ref().file(), 0, HEAD, &mut head).is_ok()
+                && head.len() > self.cursor.head.len()
+            {
+                self.cursor.head = head;
+            }
+        }
+    }
+
+    /// Closes records whose stream has fallen silent; true if there may be others to close.
+    pub(super) fn close_quiet(&mut self, collected: &mut Collected, now: Instant) {
+        let Some(open) = &mut self.open else { return };
+        if !open.scanner.is_open() {
+            open.mark = None;
+            return;
+        }
+        let fed = open.scanner.fed();
+        let (since, then) = *open.mark.get_or_insert((now, fed));
+        if now.duration_since(since) >= QUIET {
+            if open.scanner.close_quiet(then, collected) {
+                self.changed = true;
+            }
+            open.mark = Some((now, fed));
+        }
+    }
+
+    /// Takes the last line without its newline, and closes all that is open: nothing more is expected.
+    pub(super) fn finish(&mut self, buffer: &mut Vec<u8>, collected: &mut Collected) {
+        let Some(open) = &mut self.open else { return };
+        open.splitter.reader().ends = true;
+        while let Some(window) = open.splitter.next_window(std::mem::take(buffer)) {
+            open.scanner.scan(&window, collected);
+            *buffer = window.into_buffer();
+        }
+        open.splitter.reader().ends = false;
+        open.splitter.go_on();
+        open.scanner.finish(collected);
+        collected.seen(open.scanner.take_counts());
+        self.note_place();
+        let offset = self.cursor.offset;
+        open_anew(&mut self.open, offset);
+        self.changed = true;
+    }
+
+    /// Reads the rest of a compressed file.
+    pub(super) fn read_compressed(
+        &mut self,
+        mut reader: Box<dyn Read + Send>,
+        collected: &mut Collected,
+    ) -> io::Result<()> {
+        let start = self.cursor.offset;
+        let from = if start > 0 { first_byte(start) } else { 0 };
+        io::copy(&mut reader.by_ref().take(from), &mut io::sink())?;
+        let mut scanner = self.cursor.scanner();
+        let mut splitter = Splitter::resume(reader, start);
+        let mut buffer = Vec::new();
+        while let Some(window) = splitter.next_window(std::mem::take(&mut buffer)) {
+            if start == 0 && !self.cursor.named {
+                self.cursor.named = true;
+                collected.found.extend(first_origin(window.bytes()).map(Found::Deployment));
+            }
+            scanner.scan(&window, collected);
+            buffer = window.into_buffer();
+        }
+        scanner.finish(collected);
+        collected.seen(scanner.take_counts());
+        self.cursor.offset = splitter.offset();
+        self.cursor.open = None;
+        self.cursor.compressed = true;
+        self.changed = true;
+        splitter.take_error().map_or(Ok(()), Err)
+    }
+
+    /// The row that is kept.
+    pub(super) fn row(&mut self, banners: &Banners) -> (String, Option<String>) {
+        self.changed = false;
+        self.cursor.banners.clone_from(banners);
+        if let Some(open) = &self.open {
+            self.cursor.keep(&open.scanner);
+        }
+        (self.id.to_string(), serde_json::to_string(&self.cursor).ok())
+    }
+}
+
+/// After an end, what follows begins afresh.
+fn open_anew(open: &mut Option<Open>, offset: u64) {
+    if let Some(open) = open {
+        open.scanner.resume(Decoder::default().at_once(), offset);
+        open.mark = None;
+    }
+}

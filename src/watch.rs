@@ -1,0 +1,168 @@
+//! Watching: sources, the ledger and the server put together, from the start to a stop that loses nothing.
+//!
+//! One thread a source, one for the ledger, a small runtime for HTTP and signals. Batches go one way, over one bounded
+//! channel: a source that is faster than the disk waits there. To stop, the sources end first, then the ledger commits
+//! what it was handed, then the server.
+
+mod sources;
+mod summary;
+
+use crate::config::{CommandLine, Config, LogFormat};
+use crate::event::{Hosting, Timestamp};
+use crate::ledger::{Keeper, Message, Reader, Rules, SCRAPES};
+use crate::serve::{ReloadError, Serving, serve};
+use anyhow::Context;
+use sources::Sources;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+/// Batches that wait for the ledger; a source that finds no room waits.
+const BATCHES: usize = 64;
+
+/// Wishes to reload that wait.
+const RELOADS: usize = 4;
+
+/// How long a stop may take, before what is left is given up.
+const STOP: Duration = Duration::from_millis(4500);
+
+/// Watches until a signal or the end of standard input.
+pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
+    start_log(&config);
+    let config = Arc::new(config);
+    let keeper = Keeper::open(config.state_dir.as_deref(), rules(&config))?;
+    if config.state_dir.is_none() {
+        tracing::warn!("counts are kept in memory and end with this process; --state-dir keeps them");
+    }
+    let (batches, messages) = sync_channel(BATCHES);
+    let (scrapes, scraped) = sync_channel(SCRAPES);
+    let reader = Reader::new(keeper.view(), scrapes);
+    let mut sources = Sources::new(&config, &keeper, batches)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let listener = runtime
+        .block_on(TcpListener::bind(config.listen))
+        .with_context(|| format!("{}: cannot listen there; choose another address with --listen", config.listen))?;
+    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let ledger = std::thread::Builder::new()
+        .name("ledger".to_owned())
+        .spawn(move || keeper.run(&messages, &scraped, now))
+        .context("no thread for the ledger")?;
+
+    let config_ok = Arc::new(AtomicBool::new(true));
+    let (reload, mut reloads) = mpsc::channel::<oneshot::Sender<Result<(), ReloadError>>>(RELOADS);
+    let serving = Serving {
+        reader: reader.clone(),
+        started: now(),
+        created_lines: config.openmetrics_created,
+        reload: config.enable_reload.then_some(reload.clone()),
+        config_ok: Arc::clone(&config_ok),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = runtime.spawn(serve(listener, serving, async {
+        let _ = stopped.await;
+    }));
+    let summary = std::io::stdout().is_terminal().then(|| summary::Summary::start(reader.clone()));
+    let ended = sources.start()?;
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
+
+    let linger = config.linger;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut watchdog = tokio::time::interval(watchdog());
+        let mut ended = ended;
+        let mut lingering = None;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    let _ = apply(command_line, &mut sources, &config_ok);
+                }
+                Some(answer) = reloads.recv() => {
+                    let _ = answer.send(apply(command_line, &mut sources, &config_ok));
+                }
+                _ = watchdog.tick() => {
+                    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
+                }
+                Ok(()) = &mut ended, if lingering.is_none() => lingering = Some(Box::pin(tokio::time::sleep(linger))),
+                () = async { if let Some(sleep) = &mut lingering { sleep.await } }, if lingering.is_some() => break,
+            }
+        }
+        anyhow::Ok(())
+    })?;
+
+    let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
+    tracing::info!("stopping");
+    let (done, finished) = sync_channel(1);
+    std::thread::spawn(move || {
+        sources.stop();
+        let _ = done.send(ledger.join().is_ok());
+    });
+    let committed = finished.recv_timeout(STOP).unwrap_or(false);
+    drop(summary);
+    let _ = stop.send(());
+    let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(1), server).await });
+    runtime.shutdown_background();
+    let trouble = reader.view().trouble;
+    anyhow::ensure!(committed && trouble.is_none(), "not everything was committed: {}", trouble.unwrap_or_default());
+    Ok(())
+}
+
+/// Reads the configuration again and puts it to use, if it is right.
+fn apply(command_line: &CommandLine, sources: &mut Sources, config_ok: &AtomicBool) -> Result<(), ReloadError> {
+    let result = Config::load(command_line).map_err(|error| ReloadError::Wrong(error.to_string())).and_then(|config| {
+        let config = Arc::new(config);
+        sources.apply(&config).map_err(|error| ReloadError::Failed(error.to_string()))?;
+        sources.tell(Message::Rules(rules(&config)));
+        Ok(())
+    });
+    config_ok.store(result.is_ok(), Ordering::Relaxed);
+    match &result {
+        Ok(()) => tracing::info!("the configuration was read again and is in use"),
+        Err(error) => tracing::error!("the configuration was not taken, the old one stays: {error}"),
+    }
+    result
+}
+
+fn rules(config: &Arc<Config>) -> Rules {
+    let (of_hosting, of_names) = (Arc::clone(config), Arc::clone(config));
+    let names: Vec<String> = config.known_deployments().into_iter().map(|(name, _)| name.to_owned()).collect();
+    Rules {
+        hosting: Box::new(move |name| -> Option<Hosting> { of_hosting.rule_for(name)?.hosting }),
+        is_named: Box::new(move |name| {
+            of_names.rule_for(name).is_some() || names.iter().any(|deployment| deployment == name)
+        }),
+        max_deployments: config.max_deployments,
+    }
+}
+
+fn start_log(config: &Config) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(config.log_level.filter())
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second call in one process finds the log started.
+    let _ = match config.log_format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+}
+
+/// How often the service manager wants to hear that the program lives.
+fn watchdog() -> Duration {
+    let micros = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
+    micros.map_or(Duration::from_secs(3600), |micros| Duration::from_micros(micros / 2).max(Duration::from_millis(100)))
+}
+
+/// The clock on the wall.
+fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
+}

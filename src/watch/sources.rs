@@ -1,0 +1,274 @@
+//! The threads of the sources: started, reconfigured and stopped together.
+
+use crate::attribute::{Evidence, Given};
+use crate::config::{Config, Declared, FileSource, Watched};
+use crate::event::{Origin, Timestamp};
+use crate::ledger::{Keeper, Message, SourceCounts, SourceState};
+use crate::source::follow::{Follower, Options};
+use crate::source::{Batch, Found, stdin};
+use anyhow::Context;
+use notify::{EventKind, RecursiveMode, Watcher};
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long the file system may gather changes before they are looked at.
+const GATHER: Duration = Duration::from_micros(500);
+
+/// How soon a record that is open is looked at again.
+const OPEN: Duration = Duration::from_millis(100);
+
+/// Everything that reads.
+pub(super) struct Sources {
+    config: Arc<Config>,
+    /// Taken away to stop.
+    batches: Arc<Mutex<Option<SyncSender<Message>>>>,
+    /// Those that do not run.
+    followers: HashMap<Arc<str>, Follower>,
+    running: Vec<(Arc<str>, JoinHandle<Follower>)>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Sources {
+    /// Sources that go on from what they left in the ledger.
+    pub(super) fn new(config: &Arc<Config>, keeper: &Keeper, batches: SyncSender<Message>) -> anyhow::Result<Self> {
+        let mut followers = HashMap::new();
+        for source in &config.sources {
+            let options = options(source);
+            let name = Arc::clone(&options.name);
+            let rows = keeper.cursors(&name);
+            let follower = Follower::new(options, rows)
+                .with_context(|| format!("the state holds a cursor of source '{name}' that cannot be read"))?;
+            followers.insert(name, follower);
+        }
+        Ok(Self {
+            config: Arc::clone(config),
+            batches: Arc::new(Mutex::new(Some(batches))),
+            followers,
+            running: Vec::new(),
+            stop: Arc::default(),
+        })
+    }
+
+    /// Starts them all. What is returned resolves when standard input has ended, if it is read.
+    pub(super) fn start(&mut self) -> anyhow::Result<oneshot::Receiver<()>> {
+        self.introduce();
+        self.follow()?;
+        let (ended, end) = oneshot::channel();
+        match &self.config.stdin {
+            Some(source) => {
+                let name: Arc<str> = Arc::from(source.name.as_str());
+                let given = Given { deployment: source.deployment.clone(), hosting: source.hosting.map(|h| h.hosting) };
+                let batches = Arc::clone(&self.batches);
+                let configured = is_configured(source.hosting);
+                std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+                    stdin::run(name, given, configured, super::now, |batch| send(&batches, batch));
+                    let _ = ended.send(());
+                })?;
+            }
+            // Nobody waits for an end that cannot come.
+            None => std::mem::forget(ended),
+        }
+        Ok(end)
+    }
+
+    /// Makes known what the configuration names.
+    fn introduce(&self) {
+        let read_at = super::now();
+        let mut names: Vec<(&str, Option<Declared>)> = self.config.known_deployments();
+        let of_files = self.config.sources.iter().map(|source| &source.name);
+        for source in of_files.chain(self.config.stdin.iter().map(|source| &source.name)) {
+            self.introduce_at(source.as_str(), Vec::new(), None, read_at);
+        }
+        let Some(first) = self.config.sources.first().map(|source| &source.name) else { return };
+        for (name, declared) in names.drain(..) {
+            let origin = Arc::new(Origin { deployment: Some(name.to_owned()), ..Origin::default() });
+            self.introduce_at(first.as_str(), vec![Found::Deployment(origin)], declared, read_at);
+        }
+    }
+
+    fn introduce_at(&self, source: &str, found: Vec<Found>, declared: Option<Declared>, read_at: Timestamp) {
+        let batch = Batch {
+            source: Arc::from(source),
+            found,
+            given: Arc::new(Given { deployment: None, hosting: declared.map(|declared| declared.hosting) }),
+            hosting_is_configured: is_configured(declared),
+            counts: SourceCounts::default(),
+            cursors: Vec::new(),
+            state: SourceState::default(),
+            caught_up: false,
+            read_at,
+        };
+        send(&self.batches, batch);
+    }
+
+    fn follow(&mut self) -> anyhow::Result<()> {
+        self.stop = Arc::default();
+        for (name, follower) in self.followers.drain() {
+            let stop = Arc::clone(&self.stop);
+            let batches = Arc::clone(&self.batches);
+            let poll = self.config.poll_interval;
+            let thread = std::thread::Builder::new()
+                .name(format!("follow {name}"))
+                .spawn(move || follow(follower, &stop, poll, |batch| send(&batches, batch)))?;
+            self.running.push((name, thread));
+        }
+        Ok(())
+    }
+
+    fn halt(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for (name, thread) in self.running.drain(..) {
+            if let Ok(follower) = thread.join() {
+                self.followers.insert(name, follower);
+            }
+        }
+    }
+
+    /// Goes on with another configuration.
+    pub(super) fn apply(&mut self, config: &Arc<Config>) -> anyhow::Result<()> {
+        if (config.listen, &config.state_dir) != (self.config.listen, &self.config.state_dir) {
+            tracing::warn!("'listen' and 'state_dir' take a restart");
+        }
+        self.halt();
+        self.config = Arc::clone(config);
+        let mut old = std::mem::take(&mut self.followers);
+        for source in &config.sources {
+            let options = options(source);
+            let name = Arc::clone(&options.name);
+            let follower = match old.remove(&name) {
+                Some(mut follower) => {
+                    follower.reconfigure(options);
+                    follower
+                }
+                None => Follower::new(options, Vec::new())?,
+            };
+            self.followers.insert(name, follower);
+        }
+        self.introduce();
+        self.follow()
+    }
+
+    /// Tells the ledger something.
+    pub(super) fn tell(&self, message: Message) {
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(batches) = batches {
+            let _ = batches.send(message);
+        }
+    }
+
+    /// Ends them all; nothing is handed over after that.
+    pub(super) fn stop(&mut self) {
+        self.halt();
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// The pattern of the files that are meant.
+fn pattern(watched: &Watched) -> String {
+    match watched {
+        Watched::Path(path) if path.is_dir() => {
+            format!("{}/*.log", glob::Pattern::escape(&path.to_string_lossy()))
+        }
+        Watched::Path(path) => path.to_string_lossy().into_owned(),
+        Watched::Pattern(pattern) => pattern.as_str().to_owned(),
+    }
+}
+
+/// Whether the configuration, and not the command line, says where deployments run.
+fn is_configured(hosting: Option<Declared>) -> bool {
+    hosting.is_some_and(|declared| declared.evidence == Evidence::Config)
+}
+
+fn send(batches: &Mutex<Option<SyncSender<Message>>>, batch: Batch) -> bool {
+    let batches = batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    batches.is_some_and(|batches| batches.send(Message::Batch(Box::new(batch))).is_ok())
+}
+
+fn options(source: &FileSource) -> Options {
+    Options {
+        name: Arc::from(source.name.as_str()),
+        paths: source.paths.iter().map(pattern).collect(),
+        from_beginning: source.from == crate::config::Start::Beginning,
+        deployment: source.deployment.clone(),
+        hosting: source.hosting.map(|hosting| hosting.hosting),
+        hosting_is_configured: is_configured(source.hosting),
+    }
+}
+
+/// Follows one source's files until it is stopped.
+fn follow(mut follower: Follower, stop: &AtomicBool, poll: Duration, mut send: impl FnMut(Batch) -> bool) -> Follower {
+    let look = Arc::new(AtomicBool::new(false));
+    let (wake, woken) = sync_channel(1);
+    let mut watched = Events::new(&wake, &look);
+    loop {
+        watched.renew(follower.directories());
+        let more = follower.turn(look.swap(false, Ordering::Relaxed), super::now(), &mut send);
+        if stop.load(Ordering::Relaxed) {
+            return follower;
+        }
+        if !more {
+            wait(&woken, if follower.is_waiting() { OPEN.min(poll) } else { poll }, stop);
+        }
+    }
+}
+
+/// Waits for a change or a time, but not for long once everything is to stop.
+fn wait(woken: &Receiver<()>, most: Duration, stop: &AtomicBool) {
+    let step = Duration::from_millis(250);
+    let mut left = most;
+    while !left.is_zero() && !stop.load(Ordering::Relaxed) {
+        if woken.recv_timeout(left.min(step)).is_ok() {
+            std::thread::sleep(GATHER);
+            return;
+        }
+        left = left.saturating_sub(step);
+    }
+}
+
+/// The directories whose events wake the follower. Where there are none, as on a network, polling does alone.
+struct Events {
+    watcher: Option<notify::RecommendedWatcher>,
+    directories: BTreeSet<PathBuf>,
+}
+
+impl Events {
+    fn new(wake: &SyncSender<()>, look: &Arc<AtomicBool>) -> Self {
+        let (wake, look) = (wake.clone(), Arc::clone(look));
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let kind = event.map_or(EventKind::Any, |event| event.kind);
+            match kind {
+                // Reading is what we do ourselves.
+                EventKind::Access(_) => return,
+                EventKind::Modify(notify::event::ModifyKind::Data(_)) => {}
+                _ => look.store(true, Ordering::Relaxed),
+            }
+            let _ = wake.try_send(());
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!("no events of the file system ({error}); files are polled");
+        }
+        Self { watcher: watcher.ok(), directories: BTreeSet::new() }
+    }
+
+    fn renew(&mut self, directories: BTreeSet<PathBuf>) {
+        if directories == self.directories {
+            return;
+        }
+        let Some(watcher) = &mut self.watcher else { return };
+        for gone in self.directories.difference(&directories) {
+            let _ = watcher.unwatch(gone);
+        }
+        for new in directories.difference(&self.directories) {
+            if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
+                tracing::debug!("{}: no events ({error}); polled", new.display());
+            }
+        }
+        self.directories = directories;
+    }
+}
