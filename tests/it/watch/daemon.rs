@@ -80,6 +80,12 @@ impl Daemon {
         Exposition::parse(&answer.body)
     }
 
+    /// Scrapes, where it still answers.
+    pub(crate) fn try_metrics(&mut self) -> Option<Exposition> {
+        let answer = self.client.get("/metrics").ok().filter(|answer| answer.status == 200);
+        answer.map(|answer| Exposition::parse(&answer.body))
+    }
+
     /// The status of a page.
     pub(crate) fn status(&mut self, path: &str) -> u16 {
         self.client.get(path).map_or(0, |answer| answer.status)

@@ -2,7 +2,8 @@
 //!
 //! Many directories are followed by one process, each with a program of its own; what happens to the process happens to
 //! all. `STORAGEWATCH_MODEL_PROGRAMS=5000` runs more programs than the suite does, `STORAGEWATCH_MODEL_SEED=7` begins
-//! with another seed, and `STORAGEWATCH_MODEL_REPLAY='numbered; write 1; kill; …'` runs a program that was printed.
+//! with another seed, `STORAGEWATCH_MODEL_REPLAY='numbered; write 1; kill; …'` runs a program that was printed, and
+//! `STORAGEWATCH_MODEL_SHRINK=1` with it leaves out what does not matter to its failure.
 
 use super::daemon::{self, Daemon};
 use super::directory::{Accesses, Directory, OF_ONE_NAME};
@@ -68,11 +69,12 @@ struct Batch {
     directories: Vec<Directory>,
     /// What went wrong, by program; each is followed up to its first failure.
     failures: BTreeMap<usize, String>,
+    patience: Duration,
 }
 
 impl Batch {
     /// Runs programs that share their shared steps, and returns what failed.
-    fn run(programs: Vec<Program>, manner: Manner) -> BTreeMap<usize, String> {
+    fn run(programs: Vec<Program>, manner: Manner, patience: Duration, quiet: Duration) -> BTreeMap<usize, String> {
         let root = tempfile::tempdir().unwrap();
         let gentle = manner == Manner::Gentle;
         let directories = programs.iter().enumerate().map(|(at, program)| {
@@ -84,7 +86,7 @@ impl Batch {
             directory
         });
         let directories = directories.collect();
-        let mut batch = Self { programs, directories, failures: BTreeMap::new() };
+        let mut batch = Self { programs, directories, failures: BTreeMap::new(), patience };
         let mut daemon = Some(batch.start(root.path()));
         if let Some(daemon) = &mut daemon {
             daemon.wait_until_ready();
@@ -105,7 +107,7 @@ impl Batch {
         }
         let mut daemon = daemon.unwrap_or_else(|| batch.start(root.path()));
         batch.sync(&mut daemon, true, "the end");
-        std::thread::sleep(QUIET);
+        std::thread::sleep(quiet);
         let before = batch.check_again(&mut daemon, "a while after the end");
         batch.check_losses(&mut daemon, gentle);
         daemon.stop();
@@ -140,7 +142,7 @@ impl Batch {
             if faults.is_empty() {
                 return;
             }
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > self.patience {
                 self.failures.extend(faults);
                 return;
             }
@@ -190,7 +192,9 @@ fn run_batches(first_seed: u64, manner: Manner, usual: usize) {
     let seeds: Vec<_> = (first_seed..).take(batches).collect();
     let mut report = String::new();
     for seeds in seeds.chunks(3) {
-        let run = |seed| std::thread::spawn(move || Batch::run(Program::draw(seed, manner, TOGETHER), manner));
+        let run = |seed| {
+            std::thread::spawn(move || Batch::run(Program::draw(seed, manner, TOGETHER), manner, PATIENCE, QUIET))
+        };
         let running: Vec<_> = seeds.iter().map(|&seed| (seed, run(seed))).collect();
         for (seed, batch) in running {
             match batch.join() {
@@ -216,13 +220,24 @@ fn describe(seed: u64, manner: Manner, failures: &BTreeMap<usize, String>, repor
     }
 }
 
-/// Runs one program in many directories at once.
+/// Runs one program in many directories at once, and shortens it where that is wanted.
 fn replay() {
-    let program: Program = std::env::var("STORAGEWATCH_MODEL_REPLAY").unwrap().parse().unwrap();
-    let copies = 8;
-    let failures = Batch::run(vec![program; copies], Manner::Rough);
+    let mut program: Program = std::env::var("STORAGEWATCH_MODEL_REPLAY").unwrap().parse().unwrap();
+    let patience = Duration::from_secs(8);
+    let run = |program: &Program| Batch::run(vec![program.clone(); 12], Manner::Rough, patience, QUIET);
+    let mut failures = run(&program);
+    let mut at = if std::env::var_os("STORAGEWATCH_MODEL_SHRINK").is_some() { program.steps.len() } else { 0 };
+    while at > 0 && !failures.is_empty() {
+        at -= 1;
+        let mut shorter = program.clone();
+        shorter.steps.remove(at);
+        let still = run(&shorter);
+        if !still.is_empty() {
+            (program, failures) = (shorter, still);
+        }
+    }
     let kinds: BTreeSet<_> = failures.values().collect();
-    assert!(failures.is_empty(), "{} of {copies} failed: {kinds:#?}", failures.len());
+    assert!(failures.is_empty(), "{} of 12 failed: {kinds:#?}\n{program}", failures.len());
 }
 
 #[test]
