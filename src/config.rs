@@ -5,7 +5,7 @@
 //! which outrank the file, which outranks the defaults. Nothing is ignored: a key that is not known is an error.
 
 pub mod command_line;
-pub mod document;
+mod document;
 pub mod file;
 pub mod printed;
 pub mod rules;

@@ -3,7 +3,8 @@
 //! bytes → [`scan`] → candidate lines → [`decode`] → records and events → [`attribute`] → whose, and where it runs →
 //! [`policy`] → what it means.
 //!
-//! Saved logs take the way [`source`] → [`read`] → [`report`], or [`row`]s.
+//! Saved logs take the way [`source`] → [`read`] → [`report`], or [`row`]s; live ones [`source`] → [`ledger`] → [`metrics`],
+//! put together by [`watch`].
 //!
 //! * [`event`]: the words of the program as types
 //! * [`source`]: where bytes come from
@@ -16,6 +17,9 @@
 //! * [`filter`], [`row`]: which events are wanted, and the table they are in
 //! * [`report`]: the summary, for persons and programs
 //! * [`ledger`]: what was counted, exactly once
+//! * [`metrics`], [`serve`]: what a scraper and a person are shown of it
+//! * [`config`]: what `watch` is told, checked and resolved
+//! * [`watch`]: the threads of a running program, from start to stop
 //! * [`cli`]: the command line
 
 pub mod attribute;

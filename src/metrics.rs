@@ -4,7 +4,6 @@
 //! in the [`Format`] that the scraper prefers. The table below is the one place that names a metric, its help and its
 //! labels: nothing is exposed that is not in it, the process's own numbers aside.
 
-mod exemplar;
 mod format;
 mod gather;
 mod openmetrics;

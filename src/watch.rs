@@ -48,9 +48,14 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
         .block_on(TcpListener::bind(config.listen))
         .with_context(|| format!("{}: cannot listen there; choose another address with --listen", config.listen))?;
     tracing::info!("listening on http://{}", listener.local_addr()?);
+    // Dropped when the ledger's thread ends, however it does.
+    let (alive, mut dead) = oneshot::channel::<()>();
     let ledger = std::thread::Builder::new()
         .name("ledger".to_owned())
-        .spawn(move || keeper.run(&messages, &scraped, now))
+        .spawn(move || {
+            let _alive = alive;
+            keeper.run(&messages, &scraped, now);
+        })
         .context("no thread for the ledger")?;
 
     let config_ok = Arc::new(AtomicBool::new(true));
@@ -82,6 +87,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                _ = &mut dead => break,
                 _ = hangup.recv() => {
                     let _ = apply(command_line, &mut sources, &config_ok);
                 }
@@ -159,7 +165,7 @@ fn start_log(config: &Config) {
 /// How often the service manager wants to hear that the program lives.
 fn watchdog() -> Duration {
     let micros = std::env::var("WATCHDOG_USEC").ok().and_then(|text| text.parse::<u64>().ok());
-    micros.map_or(Duration::from_secs(3600), |micros| Duration::from_micros(micros / 2).max(Duration::from_millis(100)))
+    micros.map_or(Duration::from_hours(1), |micros| Duration::from_micros(micros / 2).max(Duration::from_millis(100)))
 }
 
 /// The clock on the wall.

@@ -1,24 +1,37 @@
 //! `storagewatch print`.
 
-use super::Exit;
-use super::output::Destination;
-use clap::{Args, ValueEnum};
+use super::output::{Destination, Output};
+use super::{Arguments, Exit};
+use anyhow::bail;
+use clap::{Args, CommandFactory, Subcommand};
+use clap_complete::Shell;
 use std::io::Write;
 
 /// What `print` takes.
 #[derive(Args, Debug)]
 pub(super) struct Options {
-    /// What to print
-    #[arg(value_name = "WHAT")]
+    #[command(subcommand)]
     what: What,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
 enum What {
     /// A configuration to begin with, each setting explained
     Config,
-    /// A service unit for systemd
+    /// A service unit for systemd, with what to do to install it
     Systemd,
+    /// What a shell needs to complete the words of a command line
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// The manual page of the program, or of one of its commands
+    Man {
+        /// The command
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
+    },
 }
 
 const CONFIG: &str = include_str!("print/storagewatch.toml");
@@ -26,12 +39,35 @@ const SYSTEMD: &str = include_str!("print/storagewatch.service");
 
 /// Runs the command.
 pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
-    let text = match options.what {
-        What::Config => CONFIG,
-        What::Systemd => SYSTEMD,
-    };
     let mut output = Destination::Stdout.open()?;
-    output.write_all(text.as_bytes())?;
+    match &options.what {
+        What::Config => output.write_all(CONFIG.as_bytes())?,
+        What::Systemd => output.write_all(SYSTEMD.as_bytes())?,
+        What::Completions { shell } => completions(*shell, &mut output)?,
+        What::Man { command } => man(command.as_deref(), &mut output)?,
+    }
     output.finish()?;
     Ok(Exit::Fine)
+}
+
+fn completions(shell: Shell, output: &mut Output) -> anyhow::Result<()> {
+    // Into memory first: the generator gives up the whole program where the reader has gone.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "storagewatch", &mut script);
+    output.write_all(&script)?;
+    Ok(())
+}
+
+fn man(name: Option<&str>, output: &mut Output) -> anyhow::Result<()> {
+    let mut program = Arguments::command();
+    program.build();
+    let page = match name {
+        None => program,
+        Some(name) => match program.find_subcommand(name) {
+            Some(command) => command.clone(),
+            None => bail!("no command is called '{name}'; 'storagewatch --help' lists them"),
+        },
+    };
+    clap_mangen::Man::new(page).render(output)?;
+    Ok(())
 }

@@ -141,6 +141,58 @@ fn first_directory(list: &OsStr) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Hosting;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn typed(words: &str) -> anyhow::Result<CommandLine> {
+        Typed::try_parse_from(std::iter::once("watch").chain(words.split_whitespace()))?.options.command_line()
+    }
+
+    #[test]
+    fn what_is_typed_becomes_values() {
+        let all = "/tmp/*.log /tmp/*.log - --config c.toml --listen [::1]:9 --state-dir s --from beginning --linger 1m30s \
+                   --deployment {stem} --hosting self_hosted --poll-interval 1s --enable-reload --log-format json \
+                   --log-level debug";
+        let service_state_dir = typed("-").unwrap().service_state_dir;
+        let expected = CommandLine {
+            config: Some("c.toml".into()),
+            listen: Some("[::1]:9".parse().unwrap()),
+            state_dir: Some("s".into()),
+            service_state_dir,
+            from: Some(Start::Beginning),
+            linger: Some(Duration::from_secs(90)),
+            poll_interval: Some(Duration::from_secs(1)),
+            enable_reload: Some(true),
+            log_format: Some(LogFormat::Json),
+            log_level: Some(LogLevel::Debug),
+            paths: vec![Watched::from_word("/tmp/*.log").unwrap()],
+            stdin: true,
+            deployment: Some(DeploymentTemplate::parse("{stem}").unwrap()),
+            hosting: Some(Hosting::SelfHosted),
+        };
+        assert_eq!(typed(all).unwrap(), expected);
+        assert_eq!(typed("--enable-reload=no -").unwrap().enable_reload, Some(false));
+        assert_eq!(typed("-").unwrap().enable_reload, None);
+        // A word after the flag is a path.
+        assert_eq!(typed("--enable-reload /tmp/a.log").unwrap().paths.len(), 1);
+        assert!(!typed("--config c.toml").unwrap().stdin);
+    }
+
+    #[test]
+    fn a_file_may_appear_later_but_not_without_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        assert!(typed(&at("later.log")).is_ok());
+        assert!(typed(&at("none/*.log")).is_ok());
+        let error = typed(&at("none/later.log")).unwrap_err().to_string();
+        assert!(error.contains("no such file, and no directory"), "{error}");
+    }
 
     #[test]
     fn the_first_state_directory_is_ours() {

@@ -3,7 +3,7 @@
 //! Enters a deployment's name; leaves the one rule that decides: an exact name before any pattern, then the longest
 //! pattern, and of two as long as each other the one that stands first in the file.
 
-use super::{Config, FileSource};
+use super::Config;
 use crate::attribute::Evidence;
 use crate::event::Hosting;
 use glob::Pattern;
@@ -55,9 +55,8 @@ impl Config {
     /// that a source is told it has.
     pub fn known_deployments(&self) -> Vec<(&str, Option<Declared>)> {
         let ruled = self.deployments.iter().filter_map(|rule| Some((rule.exact()?, None)));
-        let of_file = |source: &'_ FileSource| source.hosting;
         let files =
-            self.sources.iter().filter_map(|source| Some((source.deployment.as_ref()?.literal()?, of_file(source))));
+            self.sources.iter().filter_map(|source| Some((source.deployment.as_ref()?.literal()?, source.hosting)));
         let stdin = self.stdin.iter().filter_map(|stdin| Some((stdin.deployment.as_deref()?, stdin.hosting)));
         let mut known: Vec<(&str, Option<Declared>)> = Vec::new();
         // What a source says comes first, so that the first mention of a name has the most to say.

@@ -4,6 +4,7 @@
 
 use super::{File, Watched};
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Says which paths lead to no file, which files cannot be read, and which belong to two sources.
@@ -17,7 +18,7 @@ pub fn survey<'s>(sources: impl IntoIterator<Item = (&'s str, &'s [Watched])>) -
                 said.push(format!("source '{name}': {watched}: no such file yet; it is followed once it is there"));
             }
             for file in files {
-                if let Err(error) = std::fs::File::open(&file) {
+                if let Err(error) = try_open(&file) {
                     said.push(format!("source '{name}': {}: {}", file.display(), remedy(&error)));
                 }
                 let identity = file.canonicalize().unwrap_or(file);
@@ -51,9 +52,17 @@ impl super::Config {
     }
 }
 
-fn remedy(error: &std::io::Error) -> String {
+/// Opens a file, and leaves alone what is none: opening a pipe would wait for its writer.
+fn try_open(path: &Path) -> io::Result<()> {
+    if path.metadata()?.is_file() {
+        std::fs::File::open(path)?;
+    }
+    Ok(())
+}
+
+fn remedy(error: &io::Error) -> String {
     match error.kind() {
-        std::io::ErrorKind::PermissionDenied => "permission denied; let the program's user read it".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied; let the program's user read it".to_owned(),
         _ => format!("cannot be read: {error}"),
     }
 }

@@ -252,7 +252,7 @@ mod tests {
         for wrong in ["", "5", "-5s", "1y", "soon", "1h ago"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(written(Duration::from_secs(5400)), "1h 30m");
+        assert_eq!(written(Duration::from_mins(90)), "1h 30m");
         assert_eq!(written(Duration::ZERO), "0s");
     }
 

@@ -25,11 +25,16 @@ impl Watched {
             "" => Err("an empty path; name a file, a directory or a pattern".to_owned()),
             "-" => Err("standard input is no file; name it on the command line: storagewatch watch -".to_owned()),
             _ if !is_pattern(text) => Ok(Self::Path(directory.join(text))),
-            _ if Path::new(text).is_absolute() || directory.as_os_str().is_empty() => Self::pattern(text),
-            _ => match directory.to_str() {
-                Some(directory) => Self::pattern(&format!("{}/{text}", Pattern::escape(directory))),
-                None => Err("this file's directory is not UTF-8; write the pattern from the root on".to_owned()),
-            },
+            _ => {
+                let pattern = Self::pattern(text)?;
+                if Path::new(text).is_absolute() || directory.as_os_str().is_empty() {
+                    return Ok(pattern);
+                }
+                match directory.to_str() {
+                    Some(directory) => Self::pattern(&format!("{}/{text}", Pattern::escape(directory))),
+                    None => Err("this file's directory is not UTF-8; write the pattern from the root on".to_owned()),
+                }
+            }
         }
     }
 

@@ -64,19 +64,21 @@ pub(super) fn origin_in(value: &Json<'_>, frame: &Frame<'_>) -> Origin {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> Option<Option<String>> {
-        first_origin(text.as_bytes()).map(|origin| origin.deployment.clone())
+    /// The deployment's name; `-` where a record names none.
+    fn name(text: &str) -> Option<String> {
+        let origin = first_origin(text.as_bytes())?;
+        Some(origin.deployment.clone().unwrap_or_else(|| "-".to_owned()))
     }
 
     #[test]
     fn the_first_record_names_its_deployment_even_if_it_does_not_count() {
         let event = r#"{"topic":"verification","timestamp":1,"message":"x","convex":{"deployment_name":"a-b-123"}}"#;
-        assert_eq!(name(&format!("{event}\n")), Some(Some("a-b-123".to_owned())));
-        assert_eq!(name(&format!("[{event}]\n")), Some(Some("a-b-123".to_owned())));
+        assert_eq!(name(&format!("{event}\n")), Some("a-b-123".to_owned()));
+        assert_eq!(name(&format!("[{event}]\n")), Some("a-b-123".to_owned()));
         let docker =
             serde_json::json!({"log": format!("{event}\n"), "stream": "stdout", "time": "2026-11-23T08:27:21Z"});
-        assert_eq!(name(&format!("{docker}\n")), Some(Some("a-b-123".to_owned())));
-        assert_eq!(name("[LOG] 'x'\n"), Some(None));
+        assert_eq!(name(&format!("{docker}\n")), Some("a-b-123".to_owned()));
+        assert_eq!(name("[LOG] 'x'\n"), Some("-".to_owned()));
         assert_eq!(name("[LOG] 'x'"), None);
         assert_eq!(name(""), None);
     }

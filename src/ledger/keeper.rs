@@ -3,7 +3,7 @@
 //! Batches that wait while a commit is under way go into the next one together. Where a commit fails, what was counted
 //! stays in memory, unpublished, and goes into the next attempt.
 
-use super::counts::{Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Skipped, SourceCounts};
+use super::counts::{Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Skipped, SourceCounts, SourceState};
 use super::scrapers::Scrapers;
 use super::store::{Rows, Store, StoreError, Write};
 use super::{Scrape, View};
@@ -38,12 +38,15 @@ const AT_REST: Duration = Duration::from_millis(500);
 /// Deployments that are counted together with others and still told apart, to know how many they are.
 const MAX_FOLDED: usize = 100_000;
 
+/// What is said of a deployment by its name.
+type ByName<T> = Box<dyn Fn(&str) -> T + Send>;
+
 /// What the configuration says of deployments.
 pub struct Rules {
     /// Where a deployment runs, by its name.
-    pub hosting: Box<dyn Fn(&str) -> Option<Hosting> + Send>,
+    pub hosting: ByName<Option<Hosting>>,
     /// Whether the configuration names it: such deployments are never counted together with others.
-    pub is_named: Box<dyn Fn(&str) -> bool + Send>,
+    pub is_named: ByName<bool>,
     /// How many deployments there may be.
     pub max_deployments: usize,
 }
@@ -146,7 +149,7 @@ impl Keeper {
         self.next.sources = self
             .sources
             .iter()
-            .map(|(name, counts)| (Arc::clone(name), (counts.clone(), Default::default())))
+            .map(|(name, counts)| (Arc::clone(name), (counts.clone(), SourceState::default())))
             .collect();
         self.cursors = rows.cursors;
         Ok(())

@@ -4,6 +4,7 @@
 //! error makes redb refuse everything until the database is opened anew, which the next attempt does.
 
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -112,31 +113,49 @@ impl Store {
             None => None,
         };
         let mut store = Self { path, database: None };
-        let database = store.database()?;
-        let is_new = {
-            let read = database.begin_read().map_err(|error| store.error(error))?;
-            match read.open_table(META) {
-                Ok(table) => match table.get("format").map_err(|error| store.error(error))? {
-                    Some(found) if found.value() == FORMAT => false,
-                    Some(found) => {
-                        return Err(StoreError::Newer {
-                            path: store.path.unwrap_or_default(),
-                            found: found.value().to_owned(),
-                        });
-                    }
-                    None => true,
-                },
-                Err(redb::TableError::TableDoesNotExist(_)) => true,
-                Err(error) => return Err(store.error(error)),
-            }
-        };
-        store.database = Some(database);
+        store.begin()?;
+        store.database = Some(guarded(&store, || store.checked())?);
         // Written each time, so that a directory that cannot be written to is refused at the start.
-        let write = Write { meta: vec![("format", FORMAT.to_owned())], ..Write::default() };
-        if is_new || store.path.is_some() {
-            store.commit(&write)?;
-        }
+        store.commit(&Write { meta: vec![("format", FORMAT.to_owned())], ..Write::default() })?;
         Ok(store)
+    }
+
+    /// Makes a new database under another name first: one that is empty under its own is damaged, not new.
+    fn begin(&self) -> Result<(), StoreError> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let refused = |error: io::Error| StoreError::Refused { path: path.clone(), reason: error.to_string() };
+        match path.metadata() {
+            Ok(metadata) if metadata.len() > 0 => return Ok(()),
+            Ok(_) => return Err(StoreError::Damaged { path: path.clone(), reason: "it is empty".to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(refused(error)),
+        }
+        let new = path.with_extension("new");
+        let mut store = Self { path: Some(new.clone()), database: None };
+        if let Err(error) = new.metadata().map_or(Ok(()), |_| std::fs::remove_file(&new)) {
+            return Err(refused(error));
+        }
+        store.commit(&Write { meta: vec![("format", FORMAT.to_owned())], ..Write::default() })?;
+        drop(store);
+        std::fs::rename(&new, path).map_err(refused)
+    }
+
+    /// The database, if it is one that this version can use.
+    fn checked(&self) -> Result<Database, StoreError> {
+        let database = self.database()?;
+        let read = database.begin_read().map_err(|error| self.error(error))?;
+        let found = match read.open_table(META) {
+            Ok(table) => table.get("format").map_err(|error| self.error(error))?.map(|found| found.value().to_owned()),
+            Err(redb::TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(self.error(error)),
+        };
+        let path = || self.path.clone().unwrap_or_default();
+        match found {
+            Some(found) if found == FORMAT => Ok(database),
+            Some(found) => Err(StoreError::Newer { path: path(), found }),
+            None if self.path.is_none() => Ok(database),
+            None => Err(StoreError::Damaged { path: path(), reason: "it is another program's".to_owned() }),
+        }
     }
 
     fn database(&self) -> Result<Database, StoreError> {
@@ -155,7 +174,7 @@ impl Store {
         match error.into() {
             redb::Error::DatabaseAlreadyOpen => StoreError::Held { path },
             redb::Error::UpgradeRequired(version) => StoreError::Newer { path, found: version.to_string() },
-            redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 StoreError::Damaged { path, reason: error.to_string() }
             }
             redb::Error::Io(error) => StoreError::Refused { path, reason: error.to_string() },
@@ -166,7 +185,7 @@ impl Store {
 
     /// Reads everything.
     pub(super) fn rows(&self) -> Result<Rows, StoreError> {
-        self.read_rows().map_err(|error| self.error(error))
+        guarded(self, || self.read_rows().map_err(|error| self.error(error)))
     }
 
     fn read_rows(&self) -> Result<Rows, redb::Error> {
@@ -216,6 +235,20 @@ impl Store {
             }
         }
     }
+}
+
+/// redb asserts what it expects of its own file. A damaged one is the user's trouble, and no bug to print a stack for.
+fn guarded<T>(store: &Store, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    std::panic::set_hook(hook);
+    result.unwrap_or_else(|_| {
+        Err(StoreError::Damaged {
+            path: store.path.clone().unwrap_or_default(),
+            reason: "its pages contradict each other".to_owned(),
+        })
+    })
 }
 
 fn put(database: &Database, write: &Write) -> Result<(), redb::Error> {

@@ -3,7 +3,6 @@
 //! A counter's family is named without `_total`, exemplars stand behind the counts they belong to, and the end is
 //! marked, so that a scraper knows an exposition that was cut off. Info metrics stay gauges.
 
-use super::exemplar;
 use super::gather::{Family, Note, seconds};
 use crate::ledger::Exemplar;
 use prometheus::proto::{LabelPair, Metric as Series, MetricType};
@@ -11,6 +10,9 @@ use std::fmt::{Display, Write};
 
 /// The units that a name can end in.
 const UNITS: [&str; 2] = ["bytes", "seconds"];
+
+/// How many characters the names and values of an exemplar's labels may have together, by the specification.
+const LIMIT: usize = 128;
 
 /// Writes everything, end mark included; with `created`, when each counter and histogram came into being.
 pub(super) fn write(families: &[Family], created: bool, text: &mut String) {
@@ -97,7 +99,7 @@ fn sample(
 }
 
 fn write_exemplar(exemplar: &Exemplar, text: &mut String) {
-    let ids = exemplar::labels(exemplar);
+    let ids = exemplar_labels(exemplar);
     if ids.is_empty() {
         return;
     }
@@ -107,6 +109,22 @@ fn write_exemplar(exemplar: &Exemplar, text: &mut String) {
     if let Some(time) = exemplar.time {
         let _ = write!(text, " {}", seconds(time));
     }
+}
+
+/// The labels of an exemplar: both ids where they fit, else the one that does. Nothing where there is none.
+fn exemplar_labels(exemplar: &Exemplar) -> Vec<(&'static str, &str)> {
+    let request = exemplar.request_id.as_deref().map(|id| ("request_id", id));
+    let blob = exemplar.storage_id.as_deref().map(|id| ("storage_id", id));
+    let length = |(name, value): (&str, &str)| name.len() + value.chars().count();
+    let mut left = LIMIT;
+    let mut labels = Vec::with_capacity(2);
+    for label in [request, blob].into_iter().flatten() {
+        if let Some(rest) = left.checked_sub(length(label)) {
+            left = rest;
+            labels.push(label);
+        }
+    }
+    labels
 }
 
 fn labels<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>, text: &mut String) {
@@ -130,5 +148,29 @@ fn escape(value: &str, text: &mut String) {
             '\n' => text.push_str("\\n"),
             c => text.push(c),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(request: Option<usize>, blob: Option<usize>, expected: &[&str]) {
+        // Characters count, not bytes.
+        let text = |length: Option<usize>| length.map(|length| "ä".repeat(length));
+        let exemplar = Exemplar { request_id: text(request), storage_id: text(blob), time: None };
+        let names: Vec<&str> = exemplar_labels(&exemplar).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, expected, "{request:?} {blob:?}");
+    }
+
+    #[test]
+    fn the_ids_that_fit_are_told() {
+        check(None, None, &[]);
+        check(Some(16), Some(32), &["request_id", "storage_id"]);
+        check(Some(16), Some(128 - 16 - 20), &["request_id", "storage_id"]);
+        check(Some(16), Some(128 - 16 - 19), &["request_id"]);
+        check(Some(118), None, &["request_id"]);
+        check(Some(119), Some(32), &["storage_id"]);
+        check(Some(119), Some(119), &[]);
     }
 }

@@ -31,10 +31,10 @@ const END: Duration = Duration::from_secs(5);
 const COPY: Duration = Duration::from_secs(10);
 
 /// How long a file that is gone is remembered: its compressed copy may turn up.
-const MEMORY: Duration = Duration::from_secs(24 * 3600);
+const MEMORY: Duration = Duration::from_hours(24);
 
 /// Catching up with what was there at the start takes no longer, as far as being ready goes.
-const CATCH_UP: Duration = Duration::from_secs(60);
+const CATCH_UP: Duration = Duration::from_mins(1);
 
 /// The row with the patterns that were looked for before.
 const SIGHTS: &str = "sights";

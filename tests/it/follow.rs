@@ -45,7 +45,7 @@ impl Bench {
     fn line(&mut self) -> String {
         self.next += 1;
         let convex = r#""convex":{"deployment_name":"happy-otter-123","deployment_type":"prod"}"#;
-        let message = format!(r#"'Storage access: direct' {{ size: {} }}"#, self.next);
+        let message = format!("'Storage access: direct' {{ size: {} }}", self.next);
         format!(
             r#"{{"timestamp":{},{convex},"topic":"console","function":{{"type":"action","path":"a:b","request_id":"r"}},"log_level":"INFO","message":"{message}","system_code":null}}"#,
             1_795_422_440_000_u64 + self.next

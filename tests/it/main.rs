@@ -12,11 +12,14 @@
 
 mod bounds;
 mod command_line;
+mod config;
 mod follow;
+mod metrics;
 mod properties;
 mod readme;
 mod regressions;
 mod samples;
+mod serve;
 mod streaming;
 mod support;
 mod watch;

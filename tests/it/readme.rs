@@ -30,7 +30,7 @@ fn every_option_of_the_readme_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let mut help = String::new();
-    for command in ["report", "events", "explain"] {
+    for command in ["report", "events", "explain", "watch", "check", "print"] {
         let (status, out, _) = crate::support::run(&[command, "--help"], b"");
         assert_eq!(status, 0);
         help.push_str(&out);
@@ -39,7 +39,7 @@ fn every_option_of_the_readme_exists() {
     let options = regex::Regex::new("`(?:[a-z]+ )?(--[a-z-]+)").unwrap();
     for option in options.captures_iter(before_speed).map(|found| found.get(1).unwrap().as_str()) {
         // Options of other programs that the README mentions.
-        if ["--no-default-features", "--jsonl", "--timestamps", "--prefix"].contains(&option) {
+        if ["--no-default-features", "--jsonl", "--timestamps", "--prefix", "--history"].contains(&option) {
             continue;
         }
         assert!(help.contains(option), "{option} is in the README but in no help");

@@ -37,7 +37,9 @@ impl Print {
     /// The bytes before a place in what was read.
     pub(super) fn of(bytes: &[u8]) -> Self {
         let hash = Sha256::digest(bytes);
-        Self { length: bytes.len() as u64, hash: hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect() }
+        let mut half = [0; 16];
+        half.copy_from_slice(&hash[..16]);
+        Self { length: bytes.len() as u64, hash: format!("{:032x}", u128::from_be_bytes(half)) }
     }
 
     /// How many bytes it covers.
@@ -64,17 +66,13 @@ pub(super) fn is_distinctive(head: &[u8]) -> bool {
 /// The beginning of a file, decompressed if need be, and whether it is compressed.
 pub(super) fn head_of(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let mut head = Vec::new();
-    match decompressed(path)? {
+    if let Some(reader) = decompressed(path)? {
         // What is being compressed right now breaks off; what is there counts.
-        Some(reader) => {
-            let _ = reader.take(HEAD as u64).read_to_end(&mut head);
-            Ok((head, true))
-        }
-        None => {
-            read_at(&File::open(path)?, 0, HEAD, &mut head)?;
-            Ok((head, false))
-        }
+        let _ = reader.take(HEAD as u64).read_to_end(&mut head);
+        return Ok((head, true));
     }
+    read_at(&File::open(path)?, 0, HEAD, &mut head)?;
+    Ok((head, false))
 }
 
 /// Reads up to `length` bytes from a place on.

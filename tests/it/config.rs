@@ -1,0 +1,481 @@
+//! The configuration: what is refused and how that is said, what is resolved, and what goes before what.
+
+use crate::support::{run, storagewatch};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use storagewatch::attribute::Evidence;
+use storagewatch::config::{CommandLine, Config, Declared, DeploymentTemplate, LogFormat, LogLevel, Start, Watched};
+use storagewatch::event::Hosting;
+
+const SOURCE: &str = "[[source.file]]\nname = \"a\"\npaths = [\"*.log\"]\n";
+
+struct Written {
+    directory: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn write(text: impl AsRef<[u8]>) -> Written {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("watch.toml");
+    std::fs::write(&path, text).unwrap();
+    Written { directory, path }
+}
+
+fn check(text: impl AsRef<[u8]>) -> (i32, String, String) {
+    let written = write(text);
+    let (status, out, err) = run(&["check", written.path.to_str().unwrap()], b"");
+    let directory = written.directory.path().to_str().unwrap();
+    (status, out.replace(directory, "DIR"), err.replace(directory, "DIR"))
+}
+
+fn load(text: &str, command_line: CommandLine) -> Config {
+    let written = write(text);
+    Config::load(&CommandLine { config: Some(written.path), ..command_line }).unwrap()
+}
+
+#[test]
+fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
+    let known = "listen, state_dir, from, linger, poll_interval, openmetrics_created, enable_reload, log_format, \
+                 log_level, source, deployment, limits";
+    let source = |more: &str| format!("{SOURCE}{more}");
+    for (text, expected) in [
+        // Syntax.
+        ("listen 5", "1:8: not TOML: key with no value, expected `=`; correct what stands here"),
+        ("a = 1\na = 2", "2:1: not TOML: duplicate key; correct what stands here"),
+        ("[limits", "1:8: not TOML: unclosed table, expected `]`; correct what stands here"),
+        // Keys.
+        ("lisen = \"x\"", "1:1: unknown key 'lisen'; did you mean 'listen'?"),
+        ("# ä\n\n  state-dir = 1", "3:3: unknown key 'state-dir'; did you mean 'state_dir'?"),
+        ("listen = 1\nweather = \"fine\"", &format!("2:1: unknown key 'weather'; known there: {known}")),
+        ("[limits]\ndeployment = 5", "2:1: unknown key 'deployment' in [limits]; did you mean 'deployments'?"),
+        ("[[source.webhook]]\nname = \"x\"", "1:10: unknown key 'webhook' in [source]; known there: file"),
+        (&source("pahts = []"), "4:1: unknown key 'pahts' in [[source.file]]; did you mean 'paths'?"),
+        (
+            "[deployment.\"happy-*\"]\nseverity = \"warning\"",
+            "2:1: unknown key 'severity' in [deployment.\"happy-*\"]; known there: hosting, expect",
+        ),
+        // Types.
+        ("listen = 5", "1:10: listen: expected text in quotes, found a number; put quotes around it"),
+        ("enable_reload = \"yes\"", "1:17: enable_reload: expected true or false, found text; write it without quotes"),
+        ("limits = 3", "1:10: limits: expected a table, found a number; write [limits]"),
+        ("deployment = 1", "1:14: deployment: expected a table, found a number; write [deployment]"),
+        ("[deployment]\nx = 1", "2:5: expected a table, found a number; write [deployment.\"x\"]"),
+        (
+            "[source.file]\nname = \"a\"",
+            "1:1: file: expected tables that begin with [[source.file]], found a table; write the two brackets on both sides",
+        ),
+        (
+            "[[source.file]]\nname = \"a\"\npaths = \"x\"",
+            "3:9: paths: expected an array, as in [\"/var/log/convex/*.log\"], found text",
+        ),
+        // Values.
+        (
+            "listen = \"localhost\"",
+            "1:10: listen: 'localhost' is no address with a port; write one as in 127.0.0.1:10045 or [::1]:10045",
+        ),
+        ("state_dir = \"\"", "1:13: state_dir: an empty path; name a directory, or leave the key out"),
+        ("from = \"start\"", "1:8: from: 'start' is not known here; write beginning or end"),
+        ("log_format = \"xml\"", "1:14: log_format: 'xml' is not known here; write text or json"),
+        ("linger = \"5\"", "1:10: linger: '5' is no duration; write one as in 250ms, 30s, 10m or 1h 30m"),
+        ("linger = \"-5s\"", "1:10: linger: '-5s' is no duration; write one as in 250ms, 30s, 10m or 1h 30m"),
+        ("poll_interval = \"1h\"", "1:17: poll_interval: '1h' is out of bounds; write 10ms to 1m"),
+        ("[limits]\ndeployments = 0", "2:15: deployments: expected a whole number; write 1 to 100000"),
+        // Sources.
+        ("[[source.file]]\npaths = [\"a\"]", "1:1: [[source.file]] has no name; add one, as in name = \"self-hosted\""),
+        (
+            "[[source.file]]\nname = \"a\"",
+            "1:1: [[source.file]] has no paths; add one, as in paths = [\"/var/log/convex/*.log\"]",
+        ),
+        (
+            "[[source.file]]\nname = \"a b\"\npaths = [\"a\"]",
+            "2:8: name: expected 1 to 64 of the characters A-Z, a-z, 0-9, '_', '.' and '-'",
+        ),
+        (
+            "[[source.file]]\nname = \"files\"\npaths = [\"a\"]",
+            "2:8: name: 'files' is what the command line's source is called; choose another name",
+        ),
+        (&source(SOURCE), "5:8: name: a source above is called 'a' already; choose another name"),
+        (
+            "[[source.file]]\nname = \"a\"\npaths = []",
+            "3:9: paths: empty; name at least one, as in paths = [\"/var/log/convex/*.log\"]",
+        ),
+        (
+            "[[source.file]]\nname = \"a\"\npaths = [\"a\", \"\"]",
+            "3:15: paths: an empty path; name a file, a directory or a pattern",
+        ),
+        (
+            "[[source.file]]\nname = \"a\"\npaths = [\"a[\"]",
+            "3:10: paths: 'a[' is no pattern: invalid range pattern; correct it",
+        ),
+        (
+            &source("deployment = \"{name}\""),
+            "4:14: deployment: '{name}' has braces around something else than stem; only {stem} is filled in",
+        ),
+        (&source("hosting = \"heroku\""), "4:11: hosting: 'heroku' is no hosting; write cloud, self_hosted or local"),
+        (&source("silent_after = \"0s\""), "4:16: silent_after: '0s' is out of bounds; write 1s to 8784h"),
+        // Deployments.
+        (
+            "[deployment.\"a[\"]\nhosting = \"cloud\"",
+            "1:1: deployment: 'a[' is no pattern: invalid range pattern; correct or escape it",
+        ),
+        (
+            "[deployment.a]\nexpect = \"fallback\"",
+            "2:10: expect: 'fallback' cannot be expected; write direct, or leave the key out",
+        ),
+    ] {
+        let (status, out, err) = check(text);
+        assert_eq!(err, format!("storagewatch: DIR/watch.toml:{expected}\n"), "{text}");
+        assert_eq!((status, out.as_str()), (2, ""), "{text}");
+    }
+    let (status, _, err) = check(b"listen = \"127.0.0.1:1\"\n# \xff");
+    assert_eq!((status, err.as_str()), (2, "storagewatch: DIR/watch.toml:2:3: not UTF-8; save the file as UTF-8\n"));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, why) in [(directory.path().join("none.toml"), "no such file"), (directory.path().into(), "a directory")]
+    {
+        let (status, _, err) = run(&["check", path.to_str().unwrap()], b"");
+        assert_eq!(status, 2, "{err}");
+        assert!(err.starts_with(&format!("storagewatch: {}: {why}; ", path.display())), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+}
+
+#[test]
+fn what_is_resolved_shows_every_default_and_reads_back_the_same() {
+    let text = "poll_interval = \"1 second\"\nstate_dir = \"state\"\nfrom = \"beginning\"\n\
+                [[source.file]]\nname = \"a\"\npaths = [\"logs/*.log\", \"/tmp/none-[0-9].log\", \"od\\\"d\"]\n\
+                [[source.file]]\nname = \"b\"\npaths = [\"b.log\"]\ndeployment = \"{stem}\"\nhosting = \"local\"\n\
+                silent_after = \"90m\"\nfrom = \"end\"\n\
+                [deployment.\"happy-*\"]\nhosting = \"cloud\"\n[deployment.calm-owl-7]\nexpect = \"direct\"\n";
+    let (status, resolved, _) = check(text);
+    let expected = "\
+listen = \"127.0.0.1:10045\" # default
+state_dir = \"DIR/state\"
+from = \"beginning\"
+linger = \"0s\" # default
+poll_interval = \"1s\"
+openmetrics_created = false # default
+enable_reload = false # default
+log_format = \"text\" # default
+log_level = \"info\" # default
+
+[[source.file]]
+name = \"a\"
+paths = [\"DIR/logs/*.log\", \"/tmp/none-[0-9].log\", \"DIR/od\\\"d\"]
+# deployment is not set: as the records say
+# hosting is not set: as the records say
+# silent_after is not set: silence is never reported
+from = \"beginning\" # default
+
+[[source.file]]
+name = \"b\"
+paths = [\"DIR/b.log\"]
+deployment = \"{stem}\"
+hosting = \"local\"
+silent_after = \"1h 30m\"
+from = \"end\"
+
+[deployment.\"happy-*\"]
+hosting = \"cloud\"
+# expect is not set: what is usual where it runs
+
+[deployment.\"calm-owl-7\"]
+# hosting is not set: as the source or the records say
+expect = \"direct\"
+
+[limits]
+deployments = 1000 # default
+";
+    assert_eq!((status, resolved.as_str()), (0, expected));
+    let absolute = resolved.replace("DIR/", "/tmp/");
+    let (_, again, _) = check(&absolute);
+    assert_eq!(again, absolute.replace(" # default", ""));
+    let meant = |text: &str| load(text, CommandLine::default());
+    assert_eq!(meant(&absolute), meant(&again));
+}
+
+#[test]
+fn what_would_surprise_is_said_and_spoils_nothing() {
+    let written = write("");
+    let at = |name: &str| written.directory.path().join(name);
+    std::fs::write(at("a.log"), "").unwrap();
+    std::os::unix::fs::symlink(at("round.log"), at("round.log")).unwrap();
+    let second = SOURCE.replace("\"a\"", "\"b\"").replace("*.log", "a.log\", \"later.log");
+    std::fs::write(&written.path, format!("{SOURCE}{second}")).unwrap();
+    let (status, out, err) = run(&["check", written.path.to_str().unwrap()], b"");
+    assert_eq!(status, 0, "{err}");
+    assert!(out.contains("[[source.file]]"));
+    for part in ["round.log: cannot be read", "source 'a' has it already", "later.log: no such file yet"] {
+        assert!(err.contains(part), "{part} is missing:\n{err}");
+    }
+    assert_eq!(err.lines().count(), 3, "{err}");
+    assert!(check("").2.contains("no source; add a [[source.file]]"));
+}
+
+#[test]
+fn the_command_line_goes_before_the_file_and_the_file_before_the_defaults() {
+    let defaults = load(SOURCE, CommandLine::default());
+    assert_eq!(defaults.listen.to_string(), "127.0.0.1:10045");
+    assert_eq!((defaults.state_dir, defaults.sources[0].from), (None, Start::End));
+    assert_eq!((defaults.linger, defaults.poll_interval), (Duration::ZERO, Duration::from_millis(250)));
+    assert_eq!((defaults.enable_reload, defaults.openmetrics_created), (false, false));
+    assert_eq!((defaults.log_format, defaults.log_level), (LogFormat::Text, LogLevel::Info));
+    assert_eq!(defaults.max_deployments, 1000);
+
+    let text = format!(
+        "listen = \"127.0.0.1:1\"\nstate_dir = \"/file\"\nlinger = \"1s\"\npoll_interval = \"1s\"\nfrom = \"beginning\"\n\
+         enable_reload = true\nopenmetrics_created = true\nlog_format = \"json\"\nlog_level = \"debug\"\n\
+         limits.deployments = 5\n{SOURCE}{}from = \"end\"\n",
+        SOURCE.replace("\"a\"", "\"b\"")
+    );
+    let service = CommandLine { service_state_dir: Some("/service".into()), ..CommandLine::default() };
+    let file = load(&text, service.clone());
+    assert_eq!((file.listen.port(), file.state_dir), (1, Some("/file".into())));
+    assert_eq!(file.sources.iter().map(|source| source.from).collect::<Vec<_>>(), [Start::Beginning, Start::End]);
+    assert_eq!((file.linger, file.poll_interval), (Duration::from_secs(1), Duration::from_secs(1)));
+    assert_eq!((file.enable_reload, file.openmetrics_created), (true, true));
+    assert_eq!((file.log_format, file.log_level), (LogFormat::Json, LogLevel::Debug));
+    assert_eq!(file.max_deployments, 5);
+    assert_eq!(load(SOURCE, service.clone()).state_dir, Some("/service".into()));
+
+    let typed = load(
+        &text,
+        CommandLine {
+            listen: Some("127.0.0.1:2".parse().unwrap()),
+            state_dir: Some("/typed".into()),
+            from: Some(Start::End),
+            linger: Some(Duration::from_secs(2)),
+            poll_interval: Some(Duration::from_secs(2)),
+            enable_reload: Some(false),
+            log_format: Some(LogFormat::Text),
+            log_level: Some(LogLevel::Error),
+            ..service
+        },
+    );
+    assert_eq!((typed.listen.port(), typed.state_dir), (2, Some("/typed".into())));
+    assert!(typed.sources.iter().all(|source| source.from == Start::End));
+    assert_eq!((typed.linger, typed.poll_interval), (Duration::from_secs(2), Duration::from_secs(2)));
+    assert_eq!((typed.enable_reload, typed.log_format, typed.log_level), (false, LogFormat::Text, LogLevel::Error));
+}
+
+#[test]
+fn paths_of_the_command_line_are_a_source_of_their_own() {
+    let text = format!("{SOURCE}hosting = \"cloud\"\ndeployment = \"x\"\n");
+    let typed = CommandLine {
+        paths: vec![Watched::from_word("/tmp/none-*.log").unwrap()],
+        stdin: true,
+        deployment: Some(DeploymentTemplate::parse("mine").unwrap()),
+        hosting: Some(Hosting::SelfHosted),
+        ..CommandLine::default()
+    };
+    let config = load(&text, typed.clone());
+    let said = |hosting, evidence| Some(Declared { hosting, evidence });
+    let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(names, ["a", "files"]);
+    assert_eq!(config.sources[0].hosting, said(Hosting::Cloud, Evidence::Config));
+    assert_eq!(config.sources[1].hosting, said(Hosting::SelfHosted, Evidence::Option));
+    let stdin = config.stdin.as_ref().unwrap();
+    assert_eq!((stdin.name.as_str(), stdin.deployment.as_deref()), ("stdin", Some("mine")));
+    assert_eq!(
+        config.known_deployments(),
+        [("x", said(Hosting::Cloud, Evidence::Config)), ("mine", said(Hosting::SelfHosted, Evidence::Option))]
+    );
+
+    let refused = |command_line: CommandLine| Config::load(&command_line).unwrap_err().to_string();
+    let stem = Some(DeploymentTemplate::parse("{stem}").unwrap());
+    assert!(refused(CommandLine { deployment: stem, ..typed }).contains("standard input has no file's name"));
+    assert!(refused(CommandLine::default()).contains("nothing to watch: name files"));
+    let hosting = Some(Hosting::Cloud);
+    let config = Some(write(SOURCE).path);
+    assert!(
+        refused(CommandLine { hosting, ..CommandLine::default() }).contains("write them in the configuration file")
+    );
+    assert!(refused(CommandLine { config, ..CommandLine::default() }).contains("no such file"));
+    let empty = write("");
+    let error = refused(CommandLine { config: Some(empty.path), ..CommandLine::default() });
+    assert!(error.ends_with("nothing to watch; add a [[source.file]] to it, or name files beside --config"), "{error}");
+}
+
+#[test]
+fn an_exact_name_goes_before_a_pattern_and_a_longer_pattern_before_a_shorter() {
+    let text = format!(
+        "{SOURCE}[deployment.\"*\"]\n[deployment.\"happy-*\"]\nhosting = \"cloud\"\n\
+         [deployment.\"happy-otter-[0-9][0-9][0-9]\"]\nexpect = \"direct\"\n\
+         [deployment.happy-otter-123]\nhosting = \"self_hosted\"\n\
+         [deployment.\"zzz?\"]\n[deployment.\"zz?z\"]\n"
+    );
+    let config = load(&text, CommandLine::default());
+    let rule = |name: &str| config.rule_for(name).unwrap().pattern.as_str();
+    assert_eq!(rule("happy-otter-123"), "happy-otter-123");
+    assert_eq!(rule("happy-otter-124"), "happy-otter-[0-9][0-9][0-9]");
+    assert_eq!(rule("happy-fox-1"), "happy-*");
+    assert_eq!(rule("calm-owl-7"), "*");
+    assert_eq!(rule("zzzz"), "zzz?", "of two as long as each other the first");
+    assert!(load(SOURCE, CommandLine::default()).rule_for("calm-owl-7").is_none());
+
+    let source = Some(Declared { hosting: Hosting::Local, evidence: Evidence::Option });
+    let declared = |name: &str| config.declared(name, source).unwrap();
+    assert_eq!(declared("happy-fox-1"), Declared { hosting: Hosting::Cloud, evidence: Evidence::Config });
+    assert_eq!(declared("happy-otter-124").hosting, Hosting::Local, "a rule without hosting leaves it to the source");
+    assert_eq!(config.known_deployments().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["happy-otter-123"]);
+}
+
+#[test]
+fn the_stem_of_a_file_names_its_deployment() {
+    let config = load(&format!("{SOURCE}deployment = \"{{stem}}\"\n"), CommandLine::default());
+    let template = config.sources[0].deployment.as_ref().unwrap();
+    assert_eq!(template.name_for(Path::new("/var/log/happy-otter-123.log")).as_deref(), Some("happy-otter-123"));
+    assert_eq!(template.literal(), None);
+    assert!(config.known_deployments().is_empty());
+}
+
+#[test]
+fn every_option_of_watch_can_stand_in_the_environment() {
+    for (variable, wrong, option) in [
+        ("LISTEN", "localhost", "--listen"),
+        ("FROM", "start", "--from"),
+        ("LINGER", "soon", "--linger"),
+        ("POLL_INTERVAL", "1h", "--poll-interval"),
+        ("ENABLE_RELOAD", "perhaps", "--enable-reload"),
+        ("LOG_FORMAT", "xml", "--log-format"),
+        ("LOG_LEVEL", "loud", "--log-level"),
+        ("DEPLOYMENT", "{name}", "--deployment"),
+        ("HOSTING", "heroku", "--hosting"),
+        ("CONFIG", "none.toml", "none.toml: no such file"),
+        // Empty values are mistakes too, and not silently the default.
+        ("STATE_DIR", "", "--state-dir"),
+        ("LISTEN", "", "--listen"),
+    ] {
+        let variable = format!("STORAGEWATCH_{variable}");
+        let output = storagewatch().args(["watch"]).env(&variable, wrong).write_stdin("").output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{variable}: {err}");
+        assert!(err.contains(option) && err.lines().count() == 1, "{variable}: {err}");
+    }
+    // What is typed goes before the environment: the wrong address is never looked at, the missing file is.
+    let output = storagewatch()
+        .args(["watch", "--listen", "127.0.0.1:0", "--config", "typed.toml"])
+        .env("STORAGEWATCH_LISTEN", "localhost")
+        .env("STORAGEWATCH_CONFIG", "environment.toml")
+        .output()
+        .unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(err, "storagewatch: typed.toml: no such file; check the path\n");
+}
+
+#[test]
+fn a_wrong_word_for_watch_is_one_line() {
+    for (arguments, names) in [
+        (&["watch", "no/such/directory/a.log"][..], "no/such/directory/a.log: no such file, and no directory"),
+        (&["watch", "a["], "'a[' is no pattern"),
+        (&["watch", "--linger", "5", "-"], "'5' is no duration"),
+        (&["watch", "--deployment", "{stem}", "-"], "standard input has no file's name"),
+        (&["watch", "--bogus"], "storagewatch watch --help"),
+        (&["check"], "storagewatch check --help"),
+        (&["print", "confg"], "config"),
+    ] {
+        let (status, out, err) = run(arguments, b"");
+        assert_eq!((status, out.as_str()), (2, ""), "{arguments:?}: {err}");
+        assert!(err.contains(names) && err.lines().count() == 1, "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn help_names_every_option_and_its_variable() {
+    let (status, out, err) = run(&["watch", "--help"], b"");
+    assert_eq!((status, err.as_str()), (0, ""));
+    let flat = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for option in [
+        "config",
+        "listen",
+        "state-dir",
+        "from",
+        "linger",
+        "deployment",
+        "hosting",
+        "poll-interval",
+        "enable-reload",
+        "log-format",
+        "log-level",
+    ] {
+        let variable = option.replace('-', "_").to_uppercase();
+        assert!(flat.contains(&format!("--{option}")), "{option}: {out}");
+        assert!(flat.contains(&format!("[env: STORAGEWATCH_{variable}=]")), "{option}: {out}");
+    }
+    assert!(!run(&["report", "--help"], b"").1.contains("STORAGEWATCH_"), "only watch is told by the environment");
+    for command in ["check", "print"] {
+        let (status, out, err) = run(&[command, "--help"], b"");
+        assert_eq!((status, err.as_str()), (0, ""));
+        assert!(out.contains(&format!("Usage: storagewatch {command} <")), "{out}");
+    }
+}
+
+#[test]
+fn what_is_printed_is_what_is_accepted() {
+    let (status, example, _) = run(&["print", "config"], b"");
+    assert_eq!(status, 0);
+    let (status, resolved, err) = check(&example);
+    assert_eq!(status, 0, "{err}");
+    // What is set in the example is the default, and what is commented out is right too.
+    let (_, defaults, _) = check("");
+    for line in defaults.lines().filter_map(|line| line.strip_suffix(" # default")) {
+        assert!(resolved.contains(&format!("{line}\n")), "{line} is not in the example");
+    }
+    let setting = regex::Regex::new(r"(?m)^# (\[|[a-z_]+ = )").unwrap();
+    let (status, resolved, err) = check(setting.replace_all(&example, "$1").as_ref());
+    assert_eq!(status, 0, "{err}");
+    assert!(!resolved.contains(" is not set") && !resolved.contains("# default"), "the example lacks: {resolved}");
+}
+
+#[test]
+fn the_unit_for_systemd_fits_the_program() {
+    let (status, unit, _) = run(&["print", "systemd"], b"");
+    assert_eq!(status, 0);
+    for line in [
+        "Type=notify",
+        "WatchdogSec=30",
+        "StateDirectory=storagewatch",
+        "ExecReload=/bin/kill -HUP $MAINPID",
+        "Restart=always",
+        "TimeoutStopSec=10",
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "CapabilityBoundingSet=",
+    ] {
+        assert!(unit.lines().any(|found| found == line), "{line} is missing");
+    }
+    // The command that it runs is one: only its configuration is not there.
+    let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let arguments: Vec<&str> =
+        command.split(' ').skip(1).map(|word| word.strip_prefix("/etc").unwrap_or(word)).collect();
+    let (status, _, err) = run(&arguments, b"");
+    assert_eq!(
+        (status, err.as_str()),
+        (2, "storagewatch: /storagewatch/storagewatch.toml: no such file; check the path\n")
+    );
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let printed = |arguments: &[&str]| {
+        let (status, out, err) = run(&[&["print"], arguments].concat(), b"");
+        assert_eq!((status, err.as_str()), (0, ""), "{arguments:?}");
+        out
+    };
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = printed(&["completions", shell]);
+        for word in ["report", "watch", "check", "poll-interval"] {
+            assert!(script.contains(word), "{shell} does not know {word}");
+        }
+    }
+    let program = printed(&["man"]);
+    for command in ["report", "events", "explain", "watch", "check", "print"] {
+        assert!(program.contains(&format!("storagewatch\\-{command}(1)")), "{command}: {program}");
+        assert!(printed(&["man", command]).contains(&format!(".TH storagewatch-{command} 1")), "{command}");
+    }
+    let (status, _, err) = run(&["print", "man", "wtach"], b"");
+    assert_eq!((status, err.lines().count()), (2, 1), "{err}");
+}
