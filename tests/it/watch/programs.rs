@@ -74,9 +74,9 @@ struct Batch {
 
 impl Batch {
     /// Runs programs that share their shared steps, and returns what failed.
-    fn run(programs: Vec<Program>, manner: Manner, patience: Duration, quiet: Duration) -> BTreeMap<usize, String> {
+    fn run(programs: Vec<Program>, patience: Duration, quiet: Duration) -> BTreeMap<usize, String> {
         let root = tempfile::tempdir().unwrap();
-        let gentle = manner == Manner::Gentle;
+        let gentle = programs[0].manner == Manner::Gentle;
         let directories = programs.iter().enumerate().map(|(at, program)| {
             let path = root.path().join(format!("p{at}"));
             let mut directory = Directory::new(path, format!("quiet-otter-{at}"), program.naming, gentle);
@@ -107,16 +107,18 @@ impl Batch {
         }
         let mut daemon = daemon.unwrap_or_else(|| batch.start(root.path()));
         batch.sync(&mut daemon, true, "the end");
+        if !batch.failures.is_empty() {
+            return batch.failures;
+        }
         std::thread::sleep(quiet);
-        let before = batch.check_again(&mut daemon, "a while after the end");
-        batch.check_losses(&mut daemon, gentle);
+        batch.check_again(&mut daemon, "a while after the end");
+        if gentle {
+            batch.check_losses(&mut daemon);
+        }
         daemon.stop();
         let mut daemon = batch.start(root.path());
         daemon.wait_until_ready();
-        let after = batch.check_again(&mut daemon, "a restart after the end");
-        if batch.failures.is_empty() {
-            assert_eq!(before, after, "what was counted, before and after a restart");
-        }
+        batch.check_again(&mut daemon, "a restart after the end");
         batch.failures
     }
 
@@ -150,41 +152,33 @@ impl Batch {
         }
     }
 
-    /// Looks once more, without waiting.
-    fn check_again(&mut self, daemon: &mut Daemon, when: &str) -> Counted {
+    /// Looks once more, without waiting. What was counted before must still be.
+    fn check_again(&mut self, daemon: &mut Daemon, when: &str) {
         let counted = counted(&daemon.metrics());
-        for (at, directory) in self.directories.iter().enumerate() {
-            if let (Err(fault), false) = (judge(directory, &counted, true), self.failures.contains_key(&at)) {
-                self.failures.insert(at, format!("after {when}: {fault}"));
+        for (at, directory) in self.directories.iter_mut().enumerate() {
+            match judge(directory, &counted, true) {
+                Ok(found) => directory.saw(found),
+                Err(fault) => drop(self.failures.entry(at).or_insert_with(|| format!("after {when}: {fault}"))),
             }
         }
-        counted
     }
 
-    /// Losses must be told, and only where there are any.
-    fn check_losses(&self, daemon: &mut Daemon, gentle: bool) {
-        if !self.failures.is_empty() {
-            return;
-        }
+    /// No loss may be told where nothing was lost.
+    fn check_losses(&mut self, daemon: &mut Daemon) {
         let metrics = daemon.metrics();
         let told = ["storagewatch_source_lost_bytes_total", "storagewatch_source_possible_loss_total"]
             .map(|metric| metrics.sum(metric, &[]));
-        let counted = counted(&metrics);
-        let lost: usize = self
-            .directories
-            .iter()
-            .map(|directory| directory.may().len() - accesses(directory, &counted).map_or(0, |found| found.len()))
-            .sum();
-        let nothing_told = told.iter().all(|told| *told == 0.0);
-        assert!(!gentle || nothing_told, "nothing was lost, and told were {told:?} bytes and possible losses");
-        assert!(lost == 0 || !nothing_told, "{lost} accesses were lost, and nothing of it was told");
+        if told != [0.0, 0.0] {
+            let fault = format!("of all: nothing was lost, and told were {told:?} bytes and possible losses");
+            self.failures.entry(0).or_insert(fault);
+        }
     }
 }
 
 /// Runs batches, some at a time, and panics with all that failed.
 fn run_batches(first_seed: u64, manner: Manner, usual: usize) {
-    if std::env::var_os("STORAGEWATCH_MODEL_REPLAY").is_some() {
-        return replay();
+    if let Ok(program) = std::env::var("STORAGEWATCH_MODEL_REPLAY") {
+        return replay(&program);
     }
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let batches = number("STORAGEWATCH_MODEL_PROGRAMS").map_or(usual, |all| (all as usize / 2).div_ceil(TOGETHER));
@@ -192,9 +186,7 @@ fn run_batches(first_seed: u64, manner: Manner, usual: usize) {
     let seeds: Vec<_> = (first_seed..).take(batches).collect();
     let mut report = String::new();
     for seeds in seeds.chunks(3) {
-        let run = |seed| {
-            std::thread::spawn(move || Batch::run(Program::draw(seed, manner, TOGETHER), manner, PATIENCE, QUIET))
-        };
+        let run = |seed| std::thread::spawn(move || Batch::run(Program::draw(seed, manner, TOGETHER), PATIENCE, QUIET));
         let running: Vec<_> = seeds.iter().map(|&seed| (seed, run(seed))).collect();
         for (seed, batch) in running {
             match batch.join() {
@@ -221,23 +213,52 @@ fn describe(seed: u64, manner: Manner, failures: &BTreeMap<usize, String>, repor
 }
 
 /// Runs one program in many directories at once, and shortens it where that is wanted.
-fn replay() {
-    let mut program: Program = std::env::var("STORAGEWATCH_MODEL_REPLAY").unwrap().parse().unwrap();
-    let patience = Duration::from_secs(8);
-    let run = |program: &Program| Batch::run(vec![program.clone(); 12], Manner::Rough, patience, QUIET);
-    let mut failures = run(&program);
-    let mut at = if std::env::var_os("STORAGEWATCH_MODEL_SHRINK").is_some() { program.steps.len() } else { 0 };
-    while at > 0 && !failures.is_empty() {
-        at -= 1;
-        let mut shorter = program.clone();
-        shorter.steps.remove(at);
-        let still = run(&shorter);
-        if !still.is_empty() {
-            (program, failures) = (shorter, still);
-        }
+fn replay(program: &str) {
+    let mut program: Program = program.parse().unwrap();
+    let mut failures = replays(vec![program.clone(); 12]);
+    if std::env::var_os("STORAGEWATCH_MODEL_SHRINK").is_some() && !failures.is_empty() {
+        program = shrink(program);
+        failures = replays(vec![program.clone(); 12]);
     }
     let kinds: BTreeSet<_> = failures.values().collect();
     assert!(failures.is_empty(), "{} of 12 failed: {kinds:#?}\n{program}", failures.len());
+}
+
+fn replays(programs: Vec<Program>) -> BTreeMap<usize, String> {
+    Batch::run(programs, Duration::from_secs(8), QUIET)
+}
+
+/// Leaves out what does not matter to a program's failure.
+fn shrink(mut program: Program) -> Program {
+    let copies = 3;
+    let without = |program: &Program, steps: &[usize]| {
+        let mut program = program.clone();
+        steps.iter().for_each(|at| program.steps[*at] = Step::Rest);
+        program
+    };
+    // Steps of its own, each of them left out in a few directories.
+    loop {
+        let own = program.steps.iter().enumerate().filter(|(_, step)| !step.is_shared() && **step != Step::Rest);
+        let own: Vec<_> = own.map(|(at, _)| at).collect();
+        let variants = own.iter().flat_map(|at| vec![without(&program, &[*at]); copies]).collect();
+        let idle: BTreeSet<_> = replays(variants).into_keys().map(|failed| own[failed / copies]).collect();
+        let idle: Vec<_> = idle.into_iter().collect();
+        let shorter = [idle.as_slice(), &idle[idle.len() / 2..], &idle[idle.len().saturating_sub(1)..]];
+        let mut shorter = shorter.into_iter().filter(|steps| !steps.is_empty()).map(|steps| without(&program, steps));
+        match shorter.find(|shorter| !replays(vec![shorter.clone(); 3 * copies]).is_empty()) {
+            Some(shorter) => program = shorter,
+            None => break,
+        }
+    }
+    program.steps.retain(|step| *step != Step::Rest);
+    for at in (0..program.steps.len()).rev().filter(|at| program.steps[*at].is_shared()).collect::<Vec<_>>() {
+        let mut shorter = program.clone();
+        shorter.steps.remove(at);
+        if !replays(vec![shorter.clone(); 3 * copies]).is_empty() {
+            program = shorter;
+        }
+    }
+    program
 }
 
 #[test]

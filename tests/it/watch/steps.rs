@@ -74,6 +74,7 @@ pub(crate) enum Step {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Program {
     pub(crate) naming: Naming,
+    pub(crate) manner: Manner,
     /// Whether there are logs before storagewatch is started for the first time.
     pub(crate) old: bool,
     pub(crate) steps: Vec<Step>,
@@ -133,7 +134,7 @@ impl Program {
                 };
                 let mut own = || Step::draw(&mut numbers, naming, manner);
                 let steps = shared.iter().map(|shared| shared.unwrap_or_else(&mut own)).collect();
-                Self { naming, old: numbers.below(3) == 0, steps }
+                Self { naming, manner, old: numbers.below(3) == 0, steps }
             })
             .collect()
     }
@@ -239,6 +240,7 @@ impl Display for Program {
             Naming::Dated => "dated",
             Naming::Linked => "linked",
         })?;
+        f.write_str(if self.manner == Manner::Gentle { " gentle" } else { "" })?;
         f.write_str(if self.old { " old" } else { "" })?;
         self.steps.iter().try_for_each(|step| write!(f, "; {step}"))
     }
@@ -251,13 +253,15 @@ impl FromStr for Program {
         let mut parts = text.split(';').map(str::trim);
         let head = parts.next().unwrap_or_default();
         let (naming, old) = head.strip_suffix(" old").map_or((head, false), |naming| (naming, true));
+        let (naming, manner) =
+            naming.strip_suffix(" gentle").map_or((naming, Manner::Rough), |naming| (naming, Manner::Gentle));
         let naming = match naming {
             "numbered" => Naming::Numbered,
             "dated" => Naming::Dated,
             "linked" => Naming::Linked,
             _ => return Err(format!("{head} is no naming")),
         };
-        Ok(Self { naming, old, steps: parts.map(Step::from_str).collect::<Result<_, _>>()? })
+        Ok(Self { naming, manner, old, steps: parts.map(Step::from_str).collect::<Result<_, _>>()? })
     }
 }
 
