@@ -10,12 +10,12 @@ mod tail;
 
 use super::Batch;
 use super::collect::Collected;
-use crate::attribute::{Banners, Given};
+use crate::attribute::Given;
 use crate::config::DeploymentTemplate;
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState};
 use files::{Entry, Files};
-use identity::{Inode, agree, head_of, is_distinctive, read_at};
+use identity::{Inode, agree, head_of, is_distinctive, open_same, read_at};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
@@ -132,6 +132,8 @@ impl Follower {
         let clock = Instant::now();
         if look || !self.listed || self.files.have_changed() || self.base_has_changed() {
             self.list(clock);
+            // Before anything is read, so that what is known of all files becomes durable at once.
+            self.tell(now, send);
         }
         let mut more = false;
         for at in 0..self.tails.len() {
@@ -171,6 +173,7 @@ impl Follower {
             self.tails.iter().filter(|tail| tail.is_base).map(|tail| tail.cursor.base.clone()).collect();
         for tail in &mut self.tails {
             tail.is_base = false;
+            tail.look_at_head();
         }
         let mut found = BTreeSet::new();
         for entry in entries {
@@ -198,7 +201,9 @@ impl Follower {
                 && tail.cursor.inode.is_some()
             {
                 // A file that only a symbolic link led to.
-                if let Ok(file) = File::open(&tail.cursor.path) {
+                if let Some(inode) = tail.cursor.inode
+                    && let Ok(file) = open_same(&tail.cursor.path, inode)
+                {
                     tail.open(file);
                 }
             }
@@ -235,8 +240,8 @@ impl Follower {
             return true;
         }
         let check = || -> io::Result<bool> {
-            let (head, _) = head_of(&entry.path)?;
-            Ok(agree(&head, &tail.cursor.head) && tail.cursor.is_in(&File::open(&entry.path)?)?)
+            let (head, _) = head_of(&entry.path, entry.inode)?;
+            Ok(agree(&head, &tail.cursor.head) && tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?)
         };
         // What cannot be read now is looked at again.
         check().unwrap_or(true)
@@ -257,7 +262,7 @@ impl Follower {
         }
         tail.cursor.size = entry.size;
         if entry.is_base || entry.size > tail.cursor.place() {
-            match File::open(&entry.path) {
+            match open_same(&entry.path, entry.inode) {
                 Ok(file) => {
                     tail.open(file);
                     tail.grown = clock;
@@ -272,7 +277,7 @@ impl Follower {
         if self.copies.get(&entry.inode) == Some(&entry.size) {
             return Ok(());
         }
-        let (head, compressed) = head_of(&entry.path)?;
+        let (head, compressed) = head_of(&entry.path, entry.inode)?;
         if head.is_empty() && !entry.is_base {
             return Ok(());
         }
@@ -321,7 +326,7 @@ impl Follower {
         cursor.size = entry.size;
         cursor.compressed = compressed;
         let history = is_first && !(self.options.from_beginning && entry.is_base);
-        let file = File::open(&entry.path)?;
+        let file = open_same(&entry.path, entry.inode)?;
         if history && !compressed {
             cursor.offset = if entry.is_base { last_line(&file, entry.size)? } else { entry.size };
             let start = cursor.offset.saturating_sub(reader::RECENT as u64);
@@ -349,7 +354,8 @@ impl Follower {
     fn unpack(&mut self, entry: &Entry) {
         let Some(tail) = self.tails.iter_mut().find(|tail| tail.cursor.inode == Some(entry.inode)) else { return };
         let mut collected = Collected::with(tail.cursor.banners.clone());
-        let result = super::saved::decompressed(&entry.path)
+        let result = open_same(&entry.path, entry.inode)
+            .and_then(super::saved::decompressed)
             .and_then(|reader| reader.map_or(Ok(()), |reader| tail.read_compressed(reader, &mut collected)));
         self.collected.counts.add(&collected.counts);
         tail.held_back = collected.found;
@@ -372,6 +378,9 @@ impl Follower {
         if quiet && !tail.is_base && tail.is_open() && matches!(result, Ok(Turn::AtEnd)) {
             tail.finish(&mut self.buffer, &mut collected);
             tail.close();
+        }
+        if !collected.banners.is_empty() {
+            tail.cursor.banners.clone_from(&collected.banners);
         }
         collected.counts.add(&std::mem::take(&mut self.collected.counts));
         collected.found.splice(0..0, std::mem::take(&mut self.collected.found));
@@ -447,17 +456,17 @@ impl Follower {
         });
     }
 
+    /// The rows of all files of which something has changed: what belongs together is kept together.
+    fn changed_rows(&mut self) -> Vec<(String, Option<String>)> {
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.extend(self.tails.iter_mut().filter(|tail| tail.changed).map(Tail::row));
+        rows
+    }
+
     /// Hands over what was found in one file, with its cursor.
     fn hand_over(&mut self, at: usize, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> bool {
-        let mut rows = std::mem::take(&mut self.rows);
-        for (index, tail) in self.tails.iter_mut().enumerate() {
-            if tail.changed && (index == at || !tail.is_open()) {
-                let banners = if index == at { self.collected.banners.clone() } else { tail.cursor.banners.clone() };
-                rows.push(tail.row(&banners));
-            }
-        }
+        let rows = self.changed_rows();
         if rows.is_empty() && self.collected.is_empty() {
-            self.collected.banners = Banners::default();
             return true;
         }
         let base = self.tails[at].cursor.base.clone();
@@ -490,7 +499,7 @@ impl Follower {
 
     /// Tells how the source stands, where that has changed.
     fn tell(&mut self, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) {
-        let rows = std::mem::take(&mut self.rows);
+        let rows = self.changed_rows();
         let is_new = self.told != Some(self.state(None)) || (self.caught_up && !self.told_caught_up);
         if is_new || !rows.is_empty() || !self.collected.is_empty() {
             self.told_caught_up = self.caught_up;
@@ -518,6 +527,11 @@ impl Follower {
 
     /// Says once what cannot be read.
     fn complain(&mut self, path: &std::path::Path, error: &io::Error) {
+        if error.kind() == io::ErrorKind::NotFound {
+            // Names are changing right now: they are looked at again.
+            self.listed = false;
+            return;
+        }
         let text = format!("{}: {error}", path.display());
         if self.problems.len() < 1000 && self.problems.insert(text.clone()) {
             tracing::warn!("{text}");

@@ -198,8 +198,7 @@ pub fn open(input: &Input) -> io::Result<Opened> {
 }
 
 /// The plain bytes of a file that is compressed; none where it is not.
-pub fn decompressed(path: &Path) -> io::Result<Option<Box<dyn Read + Send>>> {
-    let mut file = File::open(path)?;
+pub fn decompressed(mut file: File) -> io::Result<Option<Box<dyn Read + Send>>> {
     let head = read_head(&mut file)?;
     if !matches!(Kind::of(&head), Kind::Gzip | Kind::Zstd) {
         return Ok(None);

@@ -325,3 +325,91 @@ fn history_is_not_counted_at_first_sight() {
     bench.turn();
     assert_eq!(bench.found, [history + 1, history + 2]);
 }
+
+#[test]
+fn a_file_that_was_cut_before_it_was_read() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 4);
+    bench.copy_and_cut("app.log", "app.log.1");
+    bench.check();
+    bench.write("app.log", 1);
+    bench.check();
+    bench.write("app.log", 4);
+    bench.copy_and_cut("app.log", "app.log.2");
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn a_copy_that_is_seen_before_the_cut() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 4);
+    fs::copy(bench.path("app.log"), bench.path("app.log.1")).unwrap();
+    bench.check();
+    bench.write("app.log", 2);
+    bench.check();
+    fs::copy(bench.path("app.log"), bench.path("app.log.2")).unwrap();
+    bench.check();
+    OpenOptions::new().write(true).open(bench.path("app.log")).unwrap().set_len(0).unwrap();
+    bench.check();
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn cut_again_and_again_with_names_that_move_on() {
+    let mut bench = Bench::new();
+    for round in 0..6 {
+        bench.write("app.log", 3);
+        for n in (1..=round).rev() {
+            bench.rename(&format!("app.log.{n}"), &format!("app.log.{}", n + 1));
+        }
+        bench.copy_and_cut("app.log", "app.log.1");
+        if round % 2 == 0 {
+            bench.write("app.log", 1);
+            bench.check();
+        }
+        if round % 3 == 0 {
+            bench.kill();
+        }
+    }
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn mixed_rotations_while_nobody_looked() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.kill();
+    bench.write("app.log", 2);
+    bench.copy_and_cut("app.log", "app.log.2");
+    bench.write("app.log", 2);
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 2);
+    bench.check();
+    bench.kill();
+    bench.write("app.log", 1);
+    bench.rename("app.log", "app.log.0");
+    bench.compress("app.log.0");
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn a_file_under_its_name_only_after_a_while() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.write("app.log", 1);
+    bench.rename("app.log", "app.log.1");
+    bench.check();
+    bench.write("app.log.1", 1);
+    bench.check();
+    bench.kill();
+    bench.write("app.log.1", 1);
+    bench.check();
+    bench.write("app.log", 1);
+    bench.check();
+}

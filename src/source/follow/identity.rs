@@ -1,7 +1,6 @@
 //! What a file is known by: device and inode while it lives, and what it holds when it was copied or compressed.
 
 use super::super::saved::decompressed;
-use memchr::memchr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
@@ -11,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 /// How much of a file's beginning is remembered.
-pub(super) const HEAD: usize = 1024;
+pub(super) const HEAD: usize = 2048;
 
 /// Device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -53,25 +52,33 @@ pub(super) fn agree(one: &[u8], other: &[u8]) -> bool {
     one.iter().zip(other).all(|(a, b)| a == b)
 }
 
-/// Whether a beginning tells one file from another: lines that are all the same do not.
+/// Whether a beginning tells one file from another: lines that are all the same do not, nor does a single one that
+/// bears no time or number.
 pub(super) fn is_distinctive(head: &[u8]) -> bool {
-    let Some(end) = memchr(b'\n', head) else { return head.len() >= HEAD };
-    let (first, rest) = head.split_at(end + 1);
-    match memchr(b'\n', rest) {
-        Some(end) => rest.get(..=end) != Some(first) || !rest.chunks(first.len()).all(|line| first.starts_with(line)),
-        None => rest.len() > 16 && !agree(first, rest),
+    let mut lines = head.split_inclusive(|b| *b == b'\n');
+    let Some(first) = lines.next() else { return false };
+    let mut others = lines.peekable();
+    if others.peek().is_none() {
+        return first.iter().filter(|b| b.is_ascii_digit()).count() >= 10 || head.len() >= HEAD;
     }
+    !others.all(|line| first.starts_with(line))
+}
+
+/// Opens a file that was seen under a name; not found, if another has come under that name since.
+pub(super) fn open_same(path: &Path, inode: Inode) -> io::Result<File> {
+    let file = File::open(path)?;
+    if Inode::of(&file.metadata()?) == inode { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// The beginning of a file, decompressed if need be, and whether it is compressed.
-pub(super) fn head_of(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+pub(super) fn head_of(path: &Path, inode: Inode) -> io::Result<(Vec<u8>, bool)> {
     let mut head = Vec::new();
-    if let Some(reader) = decompressed(path)? {
+    if let Some(reader) = decompressed(open_same(path, inode)?)? {
         // What is being compressed right now breaks off; what is there counts.
         let _ = reader.take(HEAD as u64).read_to_end(&mut head);
         return Ok((head, true));
     }
-    read_at(&File::open(path)?, 0, HEAD, &mut head)?;
+    read_at(&open_same(path, inode)?, 0, HEAD, &mut head)?;
     Ok((head, false))
 }
 
@@ -135,6 +142,7 @@ mod tests {
 
     #[test]
     fn equal_lines_tell_nothing() {
+        assert!(is_distinctive(b"{\"timestamp\":1795422440939}\n"));
         assert!(!is_distinctive(b"a\na\na\n"));
         assert!(!is_distinctive(b"a\n"));
         assert!(!is_distinctive(b"a\na\na"));

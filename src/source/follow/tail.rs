@@ -3,7 +3,7 @@
 use super::super::Found;
 use super::super::collect::Collected;
 use super::files::Entry;
-use super::identity::{HEAD, Inode, Print, read_at};
+use super::identity::{HEAD, Inode, Print, open_same, read_at};
 use super::reader::{RECENT, Reader};
 use crate::attribute::Banners;
 use crate::decode::{Decoder, first_origin};
@@ -200,7 +200,7 @@ impl Tail {
     /// Takes a file for the copy of this one, if it is; then reading goes on there.
     pub(super) fn adopt(&mut self, entry: &Entry, compressed: bool) -> io::Result<bool> {
         if !compressed {
-            let file = File::open(&entry.path)?;
+            let file = open_same(&entry.path, entry.inode)?;
             let size = file.metadata()?.len();
             if size < self.cursor.place() {
                 if self.cursor.inode.is_some() {
@@ -298,6 +298,29 @@ impl Tail {
         partial
     }
 
+    /// Looks at the beginning of a file that is still short: a copy of it is told by that, even before it is read.
+    pub(super) fn look_at_head(&mut self) {
+        let Some(file) = self.file().filter(|_| self.cursor.head.len() < HEAD) else { return };
+        let mut head = Vec::new();
+        if read_at(file, 0, HEAD, &mut head).is_ok()
+            && head.len() > self.cursor.head.len()
+            && head.starts_with(&self.cursor.head)
+        {
+            self.cursor.head = head;
+            self.changed = true;
+        }
+    }
+
+    /// Whether a file of which nothing was read yet has another beginning than it had.
+    fn begins_anew(&self, open: &Open) -> io::Result<bool> {
+        if open.splitter.reader_ref().place() > 0 || self.cursor.head.is_empty() {
+            return Ok(false);
+        }
+        let mut head = Vec::new();
+        read_at(open.splitter.reader_ref().file(), 0, self.cursor.head.len(), &mut head)?;
+        Ok(head != self.cursor.head)
+    }
+
     /// Bytes that are there and were not counted.
     pub(super) fn lag(&self) -> u64 {
         if self.cursor.compressed || self.cursor.inode.is_none() {
@@ -308,6 +331,11 @@ impl Tail {
 
     /// Reads on. `buffer` is lent.
     pub(super) fn read(&mut self, buffer: &mut Vec<u8>, collected: &mut Collected, now: Instant) -> io::Result<Turn> {
+        if let Some(open) = &self.open
+            && self.begins_anew(open)?
+        {
+            return Ok(Turn::Rewritten);
+        }
         let Some(open) = &mut self.open else { return Ok(Turn::AtEnd) };
         let metadata = open.splitter.reader_ref().file().metadata()?;
         let began = open.splitter.offset();
@@ -436,9 +464,8 @@ impl Tail {
     }
 
     /// The row that is kept.
-    pub(super) fn row(&mut self, banners: &Banners) -> (String, Option<String>) {
+    pub(super) fn row(&mut self) -> (String, Option<String>) {
         self.changed = false;
-        self.cursor.banners.clone_from(banners);
         if let Some(open) = &self.open {
             self.cursor.keep(&open.scanner);
         }
