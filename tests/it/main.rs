@@ -22,3 +22,4 @@ mod samples;
 mod serve;
 mod streaming;
 mod support;
+mod watch;

@@ -1,0 +1,17 @@
+//! `watch` as a black box: files grow, rotate and vanish, processes are killed, disks fill up, and every count is exact.
+
+mod daemon;
+mod directory;
+mod disk;
+mod exposition;
+mod http;
+mod input;
+mod kills;
+mod lines;
+mod model;
+mod programs;
+mod prometheus;
+mod scraper;
+mod state;
+mod steps;
+mod waiting;
