@@ -21,7 +21,7 @@ const POOL: usize = 32 << 20;
 const BLOCK: usize = 256 << 10;
 
 /// A program that stands still for so long has stopped counting.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Counts the same by the same labels.
 const MTAIL: &str = r#"counter accesses by deployment, outcome

@@ -116,7 +116,7 @@ impl Writer {
 
     /// Every other line is of one of four deployments, the others of one that is only met for a while.
     fn deployment(&self) -> String {
-        if self.number % 2 == 0 {
+        if self.number.is_multiple_of(2) {
             return format!("happy-otter-{}", self.number / 2 % 4);
         }
         format!("quiet-lemur-{}", self.number / BLOCK)
@@ -164,7 +164,7 @@ impl Writer {
                     thread::sleep(Duration::from_millis(25));
                 }
             }
-            Habit::CopyAfterWrite => self.copy_and_truncate(self.rotations % 3 == 0),
+            Habit::CopyAfterWrite => self.copy_and_truncate(self.rotations.is_multiple_of(3)),
             Habit::CopyAndRegrow => {
                 let size = self.grown;
                 self.copy_and_truncate(false);
