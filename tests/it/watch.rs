@@ -7,6 +7,7 @@ mod disk;
 mod exposition;
 mod http;
 mod input;
+#[cfg(random_programs)]
 mod kills;
 mod lines;
 #[cfg(random_programs)]
