@@ -20,7 +20,7 @@ mod shape;
 pub use convex::cli_text::Banner;
 pub(crate) use convex::cli_text::host_of;
 pub use decoder::Decoder;
-pub(crate) use decoder::mark_of;
+pub(crate) use decoder::{goes_on_with, mark_of};
 pub use first::first_origin;
 
 use crate::event::{Event, Identity, Layer, Layers, OVERFLOW, Origin, PHRASE, Timestamp};

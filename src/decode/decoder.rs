@@ -550,6 +550,15 @@ pub(crate) fn mark_of(line: &[u8]) -> (bool, LaneKey) {
     (true, frame.key())
 }
 
+/// Whether a line that was begun goes on with these bytes, up to a newline; else they are a record of their own.
+pub(crate) fn goes_on_with(begun: &[u8], rest: &[u8]) -> bool {
+    if !mark_of(rest).0 {
+        return true;
+    }
+    let whole: Vec<u8> = begun.iter().chain(rest).copied().collect();
+    matches!(json::parse(&readable(&whole)), Parsed::Whole(..))
+}
+
 /// The name of a stream within a stream.
 fn join_names<'a>(outer: &str, inner: Cow<'a, str>) -> Cow<'a, str> {
     match (outer.is_empty(), inner.is_empty()) {

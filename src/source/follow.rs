@@ -70,7 +70,7 @@ pub struct Follower {
     rows: Vec<(String, Option<String>)>,
     collected: Collected,
     buffer: Vec<u8>,
-    started: Instant,
+    started: Option<Instant>,
     listed: bool,
     caught_up: bool,
     told: Option<SourceState>,
@@ -92,7 +92,7 @@ impl Follower {
             rows: Vec::new(),
             collected: Collected::default(),
             buffer: Vec::new(),
-            started: Instant::now(),
+            started: None,
             listed: false,
             caught_up: false,
             told: None,
@@ -103,7 +103,7 @@ impl Follower {
             if name == SIGHTS {
                 follower.sights = serde_json::from_str(&value)?;
             } else if let Ok(id) = name.parse() {
-                let mut tail = Tail::new(id, serde_json::from_str(&value)?);
+                let mut tail = Tail::new(id, serde_json::from_str(&value)?, Instant::now());
                 tail.changed = false;
                 follower.next_id = follower.next_id.max(id + 1);
                 follower.tails.push(tail);
@@ -127,9 +127,15 @@ impl Follower {
     }
 
     /// Looks for files, reads what is new, and hands it over. `look` says that names have changed. Returns true if there
-    /// is more to do at once; `send` returns false to stop.
-    pub fn turn(&mut self, look: bool, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> bool {
-        let clock = Instant::now();
+    /// is more to do at once; `send` returns false to stop. `now` and `clock` are the time.
+    pub fn turn(
+        &mut self,
+        look: bool,
+        now: Timestamp,
+        clock: Instant,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> bool {
+        let started = *self.started.get_or_insert(clock);
         if look || !self.listed || self.files.have_changed() || self.base_has_changed() {
             self.list(clock);
             // Before anything is read, so that what is known of all files becomes durable at once.
@@ -143,7 +149,7 @@ impl Follower {
             }
         }
         self.forget(clock);
-        self.caught_up |= !more || clock.duration_since(self.started) > CATCH_UP;
+        self.caught_up |= !more || clock.duration_since(started) > CATCH_UP;
         self.tell(now, send);
         more
     }
@@ -178,6 +184,12 @@ impl Follower {
         let mut found = BTreeSet::new();
         for entry in entries {
             match self.tails.iter().position(|tail| tail.cursor.inode == Some(entry.inode)) {
+                Some(at) if self.is_blank(at, &entry) => {
+                    // The inode of an empty file may be a copy's by now.
+                    let blank = self.tails.remove(at);
+                    self.rows.push((blank.id.to_string(), None));
+                    unknown.push(entry);
+                }
                 Some(at) if self.still_is(at, &entry) => {
                     found.insert(self.tails[at].id);
                     self.see(at, &entry, clock);
@@ -210,7 +222,7 @@ impl Follower {
         }
         unknown.sort_by_key(|entry| (entry.is_base, entry.modified));
         for entry in unknown {
-            if let Err(error) = self.meet(&entry, &first_sight) {
+            if let Err(error) = self.meet(&entry, &first_sight, clock) {
                 self.complain(&entry.path, &error);
             }
         }
@@ -233,15 +245,26 @@ impl Follower {
         }
     }
 
+    /// Whether nothing is known of a rotated file but its inode, and it holds something by now.
+    fn is_blank(&self, at: usize, entry: &Entry) -> bool {
+        let tail = &self.tails[at];
+        let nothing = tail.cursor.head.is_empty() && tail.cursor.carried.is_empty() && !tail.is_open();
+        nothing
+            && !entry.is_base
+            && entry.size > 0
+            && head_of(&entry.path, entry.inode).is_ok_and(|(head, _)| is_distinctive(&head))
+    }
+
     /// Whether a file that bears the inode of a known one is that one.
     fn still_is(&self, at: usize, entry: &Entry) -> bool {
         let tail = &self.tails[at];
-        if tail.is_open() || tail.cursor.compressed || tail.checked == Some(entry.look()) {
+        if tail.is_open() || tail.checked == Some(entry.look()) {
             return true;
         }
         let check = || -> io::Result<bool> {
-            let (head, _) = head_of(&entry.path, entry.inode)?;
-            Ok(agree(&head, &tail.cursor.head) && tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?)
+            let (head, compressed) = head_of(&entry.path, entry.inode)?;
+            let alike = compressed == tail.cursor.compressed && head.starts_with(&tail.cursor.head);
+            Ok(alike && (compressed || tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?))
         };
         // What cannot be read now is looked at again.
         check().unwrap_or(true)
@@ -273,7 +296,7 @@ impl Follower {
     }
 
     /// Meets a file whose inode is new: a copy of a known one, or another.
-    fn meet(&mut self, entry: &Entry, first_sight: &BTreeSet<String>) -> io::Result<()> {
+    fn meet(&mut self, entry: &Entry, first_sight: &BTreeSet<String>, clock: Instant) -> io::Result<()> {
         if self.copies.get(&entry.inode) == Some(&entry.look()) {
             return Ok(());
         }
@@ -282,7 +305,10 @@ impl Follower {
             return Ok(());
         }
         let related = |tail: &&mut Tail| {
-            tail.cursor.base == entry.base && !tail.cursor.head.is_empty() && agree(&tail.cursor.head, &head)
+            let known = &tail.cursor.head;
+            let common = &head[..head.len().min(known.len())];
+            let tells = is_distinctive(common) || (!entry.is_base && !known.is_empty() && known.len() == head.len());
+            tail.cursor.base == entry.base && tells && agree(known, &head)
         };
         let is_first = first_sight.contains(&entry.pattern);
         let telling = !head.is_empty() && (compressed || is_distinctive(&head));
@@ -297,7 +323,7 @@ impl Follower {
                     self.copies.insert(entry.inode, entry.look());
                     return Ok(());
                 }
-                if tail.adopt(entry, compressed)? {
+                if tail.adopt(entry, compressed, clock)? {
                     let counts = &mut self.collected.counts;
                     counts.lost_bytes += std::mem::take(&mut tail.lost);
                     counts.possible_losses += u64::from(std::mem::take(&mut tail.possibly_lost));
@@ -334,7 +360,7 @@ impl Follower {
             read_at(&file, start, (cursor.offset - start) as usize, &mut before)?;
             cursor.print = identity::Print::of(&before);
         }
-        let mut tail = Tail::new(self.next_id, cursor);
+        let mut tail = Tail::new(self.next_id, cursor, clock);
         self.next_id += 1;
         (tail.is_base, tail.checked) = (entry.is_base, Some(entry.look()));
         if history && entry.is_base {
@@ -410,7 +436,7 @@ impl Follower {
         cursor.banners = banners;
         let (id, is_base) = (old.id, old.is_base);
         old.orphan(clock);
-        let mut tail = Tail::new(self.next_id, cursor);
+        let mut tail = Tail::new(self.next_id, cursor, clock);
         self.next_id += 1;
         (tail.is_base, tail.was_base) = (is_base, is_base);
         // Its place is taken before others are looked for.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How long the file system may gather changes before they are looked at.
@@ -208,7 +208,7 @@ fn follow(mut follower: Follower, stop: &AtomicBool, poll: Duration, mut send: i
     let mut watched = Events::new(&wake, &look);
     loop {
         watched.renew(follower.directories());
-        let more = follower.turn(look.swap(false, Ordering::Relaxed), super::now(), &mut send);
+        let more = follower.turn(look.swap(false, Ordering::Relaxed), super::now(), Instant::now(), &mut send);
         if stop.load(Ordering::Relaxed) {
             return follower;
         }

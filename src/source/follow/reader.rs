@@ -4,12 +4,18 @@
 //! anew, and what was read is not handed on: that is how a file that has outgrown its old size is told from one that
 //! grew.
 
+use super::identity::read_at;
+use crate::decode::goes_on_with;
+use memchr::memchr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 
 /// How many bytes before the place reached are compared.
 pub(super) const RECENT: usize = 1024;
+
+/// How much of a first line is looked at to see whether it is the rest of one that was begun before the file was cut.
+const FIRST_LINE: usize = 64 * 1024;
 
 /// A file, read from a byte on.
 pub(super) struct Reader {
@@ -34,6 +40,29 @@ impl Reader {
 
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    /// The bytes that stand before the file's own.
+    pub(super) fn carried(&self) -> &[u8] {
+        &self.carried
+    }
+
+    /// Finds out whether the line that was left over goes on in the file; false if that cannot be told yet.
+    fn join(&mut self) -> io::Result<bool> {
+        let is_decided = self.carried.is_empty() || self.carried.ends_with(b"\n") || self.place() > 0;
+        if is_decided {
+            return Ok(true);
+        }
+        let mut first = Vec::new();
+        read_at(&self.file, 0, FIRST_LINE, &mut first)?;
+        let end = memchr(b'\n', &first);
+        if end.is_none() && first.len() < FIRST_LINE && !self.ends {
+            return Ok(false);
+        }
+        if !goes_on_with(&self.carried, &first[..end.unwrap_or(first.len())]) {
+            self.carried.push(b'\n');
+        }
+        Ok(true)
     }
 
     /// How many bytes of the file itself were read.
@@ -70,6 +99,9 @@ impl Reader {
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.rewritten {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if self.at == self.carried.len() as u64 && !self.join()? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let read = if self.at < self.carried.len() as u64 {

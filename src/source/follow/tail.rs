@@ -169,12 +169,12 @@ pub(super) enum Turn {
 }
 
 impl Tail {
-    pub(super) fn new(id: u64, cursor: Cursor) -> Self {
+    pub(super) fn new(id: u64, cursor: Cursor, clock: Instant) -> Self {
         Self {
             id,
             cursor,
             open: None,
-            grown: Instant::now(),
+            grown: clock,
             missing: None,
             changed: true,
             is_base: false,
@@ -198,7 +198,7 @@ impl Tail {
     }
 
     /// Takes a file for the copy of this one, if it is; then reading goes on there.
-    pub(super) fn adopt(&mut self, entry: &Entry, compressed: bool) -> io::Result<bool> {
+    pub(super) fn adopt(&mut self, entry: &Entry, compressed: bool, clock: Instant) -> io::Result<bool> {
         if !compressed {
             let file = open_same(&entry.path, entry.inode)?;
             let size = file.metadata()?.len();
@@ -224,7 +224,7 @@ impl Tail {
         self.cursor.path.clone_from(&entry.path);
         self.cursor.compressed = compressed;
         (self.missing, self.cut, self.checked, self.changed) = (None, None, Some(entry.look()), true);
-        self.grown = Instant::now();
+        self.grown = clock;
         self.seen = None;
         Ok(true)
     }
@@ -383,19 +383,18 @@ impl Tail {
     fn note_place(&mut self) {
         let Some(open) = &self.open else { return };
         let offset = open.splitter.offset();
+        let carried = open.splitter.reader_ref().carried();
+        if carried.len() != self.cursor.carried.len() {
+            self.cursor.carried = carried.to_vec();
+        }
         if offset != self.cursor.offset {
             self.cursor.offset = offset;
             let before = open.splitter.before();
             self.cursor.print = Print::of(&before[before.len().saturating_sub(RECENT)..]);
             self.changed = true;
         }
-        if self.cursor.head.len() < HEAD && self.changed {
-            let mut head = Vec::new();
-            if read_at(open.splitter.reader_ref().file(), 0, HEAD, &mut head).is_ok()
-                && head.len() > self.cursor.head.len()
-            {
-                self.cursor.head = head;
-            }
+        if open.splitter.reader_ref().place() > self.cursor.head.len() as u64 {
+            self.look_at_head();
         }
     }
 

@@ -31,7 +31,6 @@ pub(crate) fn command() -> Command {
 /// A watching process that serves.
 pub(crate) struct Daemon {
     pub(crate) child: Child,
-    #[cfg_attr(not(random_programs), allow(dead_code, reason = "the kills and the benchmark use it"))]
     pub(crate) address: SocketAddr,
     client: Client,
     log: Log,

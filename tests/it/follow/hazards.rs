@@ -1,0 +1,416 @@
+//! Following files, one hazard a test: what is written counts once, whatever becomes of the names.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use storagewatch::event::Timestamp;
+use storagewatch::source::Found;
+use storagewatch::source::follow::{Follower, Options};
+
+/// A directory, a follower of `app.log` in it, and what it found: the storage ids of the events, in order.
+struct Bench {
+    directory: tempfile::TempDir,
+    follower: Option<Follower>,
+    rows: std::collections::BTreeMap<String, String>,
+    found: Vec<u64>,
+    lost: u64,
+    possible: u64,
+    rotations: [u64; 3],
+    next: u64,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        File::create(directory.path().join("app.log")).unwrap();
+        let mut bench = Self {
+            directory,
+            follower: None,
+            rows: std::collections::BTreeMap::new(),
+            found: Vec::new(),
+            lost: 0,
+            possible: 0,
+            rotations: [0; 3],
+            next: 0,
+        };
+        bench.turn();
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn line(&mut self) -> String {
+        self.next += 1;
+        let convex = r#""convex":{"deployment_name":"happy-otter-123","deployment_type":"prod"}"#;
+        let message = format!("'Storage access: direct' {{ size: {} }}", self.next);
+        format!(
+            r#"{{"timestamp":{},{convex},"topic":"console","function":{{"type":"action","path":"a:b","request_id":"r"}},"log_level":"INFO","message":"{message}","system_code":null}}"#,
+            1_795_422_440_000_u64 + self.next
+        ) + "\n"
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn write(&mut self, name: &str, lines: usize) {
+        for _ in 0..lines {
+            let line = self.line();
+            self.append(name, &line);
+        }
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    fn copy_and_cut(&self, from: &str, to: &str) {
+        fs::copy(self.path(from), self.path(to)).unwrap();
+        OpenOptions::new().write(true).open(self.path(from)).unwrap().set_len(0).unwrap();
+    }
+
+    fn compress(&self, name: &str) {
+        let target = File::create(self.path(&format!("{name}.gz"))).unwrap();
+        let mut encoder = flate2::write::GzEncoder::new(target, flate2::Compression::fast());
+        encoder.write_all(&fs::read(self.path(name)).unwrap()).unwrap();
+        encoder.finish().unwrap();
+        fs::remove_file(self.path(name)).unwrap();
+    }
+
+    /// Ends the follower as a kill would.
+    fn kill(&mut self) {
+        self.follower = None;
+    }
+
+    fn turn(&mut self) {
+        let mut follower = self.follower.take().unwrap_or_else(|| {
+            let options = Options {
+                name: Arc::from("files"),
+                paths: vec![self.path("app.log").to_str().unwrap().to_owned()],
+                from_beginning: false,
+                deployment: None,
+                hosting: None,
+                hosting_is_configured: false,
+            };
+            let rows = self.rows.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+            Follower::new(options, rows).unwrap()
+        });
+        for _ in 0..4 {
+            let (found, rows, rotations) = (&mut self.found, &mut self.rows, &mut self.rotations);
+            let (lost, possible) = (&mut self.lost, &mut self.possible);
+            let mut send = |batch: storagewatch::source::Batch| {
+                for item in batch.found {
+                    if let Found::Event(event) = item {
+                        found.push(event.size_bytes.unwrap());
+                    }
+                }
+                for (name, value) in batch.cursors {
+                    match value {
+                        Some(value) => rows.insert(name, value),
+                        None => rows.remove(&name),
+                    };
+                }
+                *lost += batch.counts.lost_bytes;
+                *possible += batch.counts.possible_losses;
+                rotations.iter_mut().zip(batch.counts.rotations).for_each(|(sum, more)| *sum += more);
+                true
+            };
+            follower.turn(true, Timestamp(1_795_422_500_000), Instant::now(), &mut send);
+        }
+        self.follower = Some(follower);
+    }
+
+    #[track_caller]
+    fn check(&mut self) {
+        self.turn();
+        let mut found = self.found.clone();
+        found.sort_unstable();
+        let expected: Vec<u64> = (1..=self.next).collect();
+        let names: Vec<String> = fs::read_dir(self.directory.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(found, expected, "{names:?}");
+        assert_eq!(self.lost, 0);
+    }
+}
+
+fn is_there(path: &Path) -> bool {
+    path.exists()
+}
+
+#[test]
+fn what_is_appended_counts() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.check();
+    let line = bench.line();
+    let (first, rest) = line.split_at(40);
+    bench.append("app.log", first);
+    bench.turn();
+    assert_eq!(bench.found.len(), 3);
+    bench.append("app.log", rest);
+    bench.check();
+    bench.kill();
+    bench.write("app.log", 2);
+    bench.check();
+}
+
+#[test]
+fn a_renamed_file_is_read_to_its_end_and_the_new_one_from_its_beginning() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.write("app.log", 2);
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 2);
+    bench.check();
+    bench.write("app.log.1", 2);
+    bench.check();
+    assert_eq!(bench.rotations, [1, 0, 0]);
+}
+
+#[test]
+fn several_renames_between_two_looks() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    for round in 0..3 {
+        for n in (1..=round).rev() {
+            bench.rename(&format!("app.log.{n}"), &format!("app.log.{}", n + 1));
+        }
+        bench.rename("app.log", "app.log.1");
+        bench.write("app.log", 3);
+    }
+    bench.check();
+    bench.kill();
+    for n in (1..=3).rev() {
+        bench.rename(&format!("app.log.{n}"), &format!("app.log.{}", n + 1));
+    }
+    bench.write("app.log", 1);
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 2);
+    bench.check();
+}
+
+#[test]
+fn the_unread_end_of_a_cut_file_is_in_its_copy() {
+    for compressed in [false, true] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 3);
+        bench.turn();
+        bench.write("app.log", 2);
+        bench.copy_and_cut("app.log", "app.log.1");
+        if compressed {
+            bench.compress("app.log.1");
+        }
+        bench.write("app.log", 1);
+        bench.check();
+        bench.write("app.log", 10);
+        bench.check();
+        assert_eq!((bench.rotations, bench.possible), ([0, 1, 0], 0));
+    }
+}
+
+#[test]
+fn a_cut_file_that_outgrew_its_size_is_noticed() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.write("app.log", 1);
+    bench.copy_and_cut("app.log", "app.log.1");
+    bench.write("app.log", 20);
+    bench.check();
+}
+
+#[test]
+fn a_cut_while_nobody_looked() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.kill();
+    bench.write("app.log", 1);
+    bench.copy_and_cut("app.log", "app.log.1");
+    bench.write("app.log", 20);
+    bench.check();
+}
+
+#[test]
+fn a_line_torn_by_a_cut_is_joined() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    let line = bench.line();
+    let (first, rest) = line.split_at(60);
+    bench.append("app.log", first);
+    bench.turn();
+    bench.copy_and_cut("app.log", "app.log.1");
+    bench.append("app.log", rest);
+    bench.write("app.log", 1);
+    bench.check();
+    bench.kill();
+    bench.write("app.log", 2);
+    bench.check();
+}
+
+#[test]
+fn what_was_read_and_is_compressed_later_is_not_read_again() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 1);
+    bench.turn();
+    bench.compress("app.log.1");
+    bench.check();
+    bench.rename("app.log.1.gz", "app.log.2.gz");
+    bench.check();
+    bench.kill();
+    bench.write("app.log", 1);
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 1);
+    bench.compress("app.log.1");
+    bench.check();
+}
+
+#[test]
+fn deleted_and_written_anew() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.write("app.log", 2);
+    fs::remove_file(bench.path("app.log")).unwrap();
+    bench.check();
+    bench.write("app.log", 2);
+    bench.check();
+    assert!(is_there(&bench.path("app.log")));
+    fs::remove_file(bench.path("app.log")).unwrap();
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn a_symbolic_link_that_is_switched() {
+    let mut bench = Bench::new();
+    fs::remove_file(bench.path("app.log")).unwrap();
+    bench.write("today", 1);
+    std::os::unix::fs::symlink(bench.path("today"), bench.path("app.log")).unwrap();
+    bench.check();
+    bench.write("today", 2);
+    bench.write("tomorrow", 1);
+    fs::remove_file(bench.path("app.log")).unwrap();
+    std::os::unix::fs::symlink(bench.path("tomorrow"), bench.path("app.log")).unwrap();
+    bench.write("today", 1);
+    bench.check();
+    bench.write("tomorrow", 1);
+    bench.check();
+}
+
+#[test]
+fn history_is_not_counted_at_first_sight() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(directory);
+    let mut bench = Bench::new();
+    bench.kill();
+    bench.rows.clear();
+    bench.write("app.log", 3);
+    bench.write("app.log.1", 3);
+    bench.turn();
+    assert_eq!(bench.found, Vec::<u64>::new());
+    let history = bench.next;
+    bench.write("app.log", 2);
+    bench.turn();
+    assert_eq!(bench.found, [history + 1, history + 2]);
+}
+
+#[test]
+fn a_file_that_was_cut_before_it_was_read() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 4);
+    bench.copy_and_cut("app.log", "app.log.1");
+    bench.check();
+    bench.write("app.log", 1);
+    bench.check();
+    bench.write("app.log", 4);
+    bench.copy_and_cut("app.log", "app.log.2");
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn a_copy_that_is_seen_before_the_cut() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 4);
+    fs::copy(bench.path("app.log"), bench.path("app.log.1")).unwrap();
+    bench.check();
+    bench.write("app.log", 2);
+    bench.check();
+    fs::copy(bench.path("app.log"), bench.path("app.log.2")).unwrap();
+    bench.check();
+    OpenOptions::new().write(true).open(bench.path("app.log")).unwrap().set_len(0).unwrap();
+    bench.check();
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn cut_again_and_again_with_names_that_move_on() {
+    let mut bench = Bench::new();
+    for round in 0..6 {
+        bench.write("app.log", 3);
+        for n in (1..=round).rev() {
+            bench.rename(&format!("app.log.{n}"), &format!("app.log.{}", n + 1));
+        }
+        bench.copy_and_cut("app.log", "app.log.1");
+        if round % 2 == 0 {
+            bench.write("app.log", 1);
+            bench.check();
+        }
+        if round % 3 == 0 {
+            bench.kill();
+        }
+    }
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn mixed_rotations_while_nobody_looked() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.kill();
+    bench.write("app.log", 2);
+    bench.copy_and_cut("app.log", "app.log.2");
+    bench.write("app.log", 2);
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 2);
+    bench.check();
+    bench.kill();
+    bench.write("app.log", 1);
+    bench.rename("app.log", "app.log.0");
+    bench.compress("app.log.0");
+    bench.write("app.log", 1);
+    bench.check();
+}
+
+#[test]
+fn a_file_under_its_name_only_after_a_while() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.write("app.log", 1);
+    bench.rename("app.log", "app.log.1");
+    bench.check();
+    bench.write("app.log.1", 1);
+    bench.check();
+    bench.kill();
+    bench.write("app.log.1", 1);
+    bench.check();
+    bench.write("app.log", 1);
+    bench.check();
+}
