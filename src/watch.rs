@@ -42,7 +42,8 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let (batches, messages) = sync_channel(BATCHES);
     let (scrapes, scraped) = sync_channel(SCRAPES);
     let reader = Reader::new(keeper.view(), scrapes);
-    let mut sources = Sources::new(&config, &keeper, batches)?;
+    let (alarm, mut alarms) = mpsc::channel(1);
+    let mut sources = Sources::new(&config, &keeper, batches, alarm)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let listener = runtime
         .block_on(TcpListener::bind(config.listen))
@@ -76,7 +77,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 
     let linger = config.linger;
-    runtime.block_on(async {
+    let is_sound = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -88,6 +89,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = &mut dead => break,
+                Some(()) = alarms.recv() => return Ok(false),
                 _ = hangup.recv() => {
                     let _ = apply(command_line, &mut sources, &config_ok);
                 }
@@ -101,7 +103,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
                 () = async { if let Some(sleep) = &mut lingering { sleep.await } }, if lingering.is_some() => break,
             }
         }
-        anyhow::Ok(())
+        anyhow::Ok(true)
     })?;
 
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Stopping]);
@@ -118,6 +120,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     runtime.shutdown_background();
     let trouble = reader.view().trouble;
     anyhow::ensure!(committed && trouble.is_none(), "not everything was committed: {}", trouble.unwrap_or_default());
+    anyhow::ensure!(is_sound, "a source has failed (see above): start again, and it goes on where it stood; please report this");
     Ok(())
 }
 

@@ -186,8 +186,7 @@ impl Follower {
             match self.tails.iter().position(|tail| tail.cursor.inode == Some(entry.inode)) {
                 Some(at) if self.is_blank(at, &entry) => {
                     // The inode of an empty file may be a copy's by now.
-                    let blank = self.tails.remove(at);
-                    self.rows.push((blank.id.to_string(), None));
+                    (self.tails[at].forgotten, self.tails[at].cursor.inode) = (true, None);
                     unknown.push(entry);
                 }
                 Some(at) if self.still_is(at, &entry) => {
@@ -475,10 +474,10 @@ impl Follower {
                 tail.missing = Some(clock);
             }
             let gone = !tail.is_open() && tail.missing.is_some_and(|since| clock.duration_since(since) > MEMORY);
-            if gone {
+            if gone || tail.forgotten {
                 rows.push((tail.id.to_string(), None));
             }
-            !gone
+            !gone && !tail.forgotten
         });
     }
 

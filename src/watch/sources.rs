@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// How long the file system may gather changes before they are looked at.
 const GATHER: Duration = Duration::from_micros(500);
@@ -32,11 +32,29 @@ pub(super) struct Sources {
     followers: HashMap<Arc<str>, Follower>,
     running: Vec<(Arc<str>, JoinHandle<Follower>)>,
     stop: Arc<AtomicBool>,
+    /// Rung when a source's thread panics.
+    alarm: mpsc::Sender<()>,
+}
+
+/// Says so when the thread that holds it panics: a source that is dead and not missed would be the worst of faults.
+struct Alarm(mpsc::Sender<()>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.try_send(());
+        }
+    }
 }
 
 impl Sources {
     /// Sources that go on from what they left in the ledger.
-    pub(super) fn new(config: &Arc<Config>, keeper: &Keeper, batches: SyncSender<Message>) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        config: &Arc<Config>,
+        keeper: &Keeper,
+        batches: SyncSender<Message>,
+        alarm: mpsc::Sender<()>,
+    ) -> anyhow::Result<Self> {
         let mut followers = HashMap::new();
         for source in &config.sources {
             let options = options(source);
@@ -52,6 +70,7 @@ impl Sources {
             followers,
             running: Vec::new(),
             stop: Arc::default(),
+            alarm,
         })
     }
 
@@ -66,7 +85,9 @@ impl Sources {
                 let given = Given { deployment: source.deployment.clone(), hosting: source.hosting.map(|h| h.hosting) };
                 let batches = Arc::clone(&self.batches);
                 let configured = is_configured(source.hosting);
+                let alarm = Alarm(self.alarm.clone());
                 std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+                    let _alarm = alarm;
                     stdin::run(name, given, configured, super::now, |batch| send(&batches, batch));
                     let _ = ended.send(());
                 })?;
@@ -113,9 +134,11 @@ impl Sources {
             let stop = Arc::clone(&self.stop);
             let batches = Arc::clone(&self.batches);
             let poll = self.config.poll_interval;
-            let thread = std::thread::Builder::new()
-                .name(format!("follow {name}"))
-                .spawn(move || follow(follower, &stop, poll, |batch| send(&batches, batch)))?;
+            let alarm = Alarm(self.alarm.clone());
+            let thread = std::thread::Builder::new().name(format!("follow {name}")).spawn(move || {
+                let _alarm = alarm;
+                follow(follower, &stop, poll, |batch| send(&batches, batch))
+            })?;
             self.running.push((name, thread));
         }
         Ok(())

@@ -130,6 +130,8 @@ pub(super) struct Tail {
     open: Option<Open>,
     /// When it last grew.
     pub(super) grown: Instant,
+    /// Whether nothing is to be kept of it.
+    pub(super) forgotten: bool,
     /// Since when it is nowhere to be seen.
     pub(super) missing: Option<Instant>,
     /// Whether the row is to be written although nothing was read.
@@ -175,6 +177,7 @@ impl Tail {
             cursor,
             open: None,
             grown: clock,
+            forgotten: false,
             missing: None,
             changed: true,
             is_base: false,
