@@ -128,13 +128,7 @@ impl Follower {
 
     /// Looks for files, reads what is new, and hands it over. `look` says that names have changed. Returns true if there
     /// is more to do at once; `send` returns false to stop. `now` and `clock` are the time.
-    pub fn turn(
-        &mut self,
-        look: bool,
-        now: Timestamp,
-        clock: Instant,
-        send: &mut impl FnMut(Batch) -> bool,
-    ) -> bool {
+    pub fn turn(&mut self, look: bool, now: Timestamp, clock: Instant, send: &mut impl FnMut(Batch) -> bool) -> bool {
         let started = *self.started.get_or_insert(clock);
         if look || !self.listed || self.files.have_changed() || self.base_has_changed() {
             self.list(clock);
@@ -189,15 +183,27 @@ impl Follower {
                     (self.tails[at].forgotten, self.tails[at].cursor.inode) = (true, None);
                     unknown.push(entry);
                 }
-                Some(at) if self.still_is(at, &entry) => {
-                    found.insert(self.tails[at].id);
-                    self.see(at, &entry, clock);
-                }
-                Some(at) => {
-                    self.tails[at].orphan(clock);
-                    self.copies.clear();
-                    unknown.push(entry);
-                }
+                Some(at) => match self.still_is(at, &entry) {
+                    Ok(true) => {
+                        found.insert(self.tails[at].id);
+                        self.see(at, &entry, clock);
+                    }
+                    Ok(false) => {
+                        let tail = &mut self.tails[at];
+                        let (path, offset) = (entry.path.display(), tail.cursor.offset);
+                        tracing::debug!("{path}: not the file any more that was read up to {offset}");
+                        tail.orphan(clock);
+                        self.copies.clear();
+                        unknown.push(entry);
+                    }
+                    // What cannot be read now is looked at again.
+                    Err(error) => {
+                        let tail = &mut self.tails[at];
+                        (tail.is_base, tail.missing) = (entry.is_base, None);
+                        found.insert(tail.id);
+                        self.complain(&entry.path, &error);
+                    }
+                },
                 None => unknown.push(entry),
             }
         }
@@ -205,6 +211,7 @@ impl Follower {
             let elsewhere =
                 || tail.cursor.path.metadata().is_ok_and(|data| Some(Inode::of(&data)) == tail.cursor.inode);
             if !found.contains(&tail.id) && tail.cursor.inode.is_some() && tail.missing.is_none() && !elsewhere() {
+                tracing::debug!("{}: gone, it was read up to {}", tail.cursor.path.display(), tail.cursor.offset);
                 tail.missing = Some(clock);
             } else if !found.contains(&tail.id)
                 && !tail.is_open()
@@ -244,29 +251,27 @@ impl Follower {
         }
     }
 
-    /// Whether nothing is known of a rotated file but its inode, and it holds something by now.
+    /// Whether hardly more is known of a file than its inode, and it holds something by now: under another name it may
+    /// as well be another file.
     fn is_blank(&self, at: usize, entry: &Entry) -> bool {
         let tail = &self.tails[at];
-        let nothing = tail.cursor.head.is_empty() && tail.cursor.carried.is_empty() && !tail.is_open();
+        let has_moved = tail.cursor.path != entry.path;
+        let nothing = !tail.is_open() && !is_distinctive(&tail.cursor.head);
         nothing
-            && !entry.is_base
-            && entry.size > 0
+            && (has_moved || (!entry.is_base && tail.cursor.offset == 0))
+            && entry.size > tail.cursor.head.len() as u64
             && head_of(&entry.path, entry.inode).is_ok_and(|(head, _)| is_distinctive(&head))
     }
 
     /// Whether a file that bears the inode of a known one is that one.
-    fn still_is(&self, at: usize, entry: &Entry) -> bool {
+    fn still_is(&self, at: usize, entry: &Entry) -> io::Result<bool> {
         let tail = &self.tails[at];
         if tail.is_open() || tail.checked == Some(entry.look()) {
-            return true;
+            return Ok(true);
         }
-        let check = || -> io::Result<bool> {
-            let (head, compressed) = head_of(&entry.path, entry.inode)?;
-            let alike = compressed == tail.cursor.compressed && head.starts_with(&tail.cursor.head);
-            Ok(alike && (compressed || tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?))
-        };
-        // What cannot be read now is looked at again.
-        check().unwrap_or(true)
+        let (head, compressed) = head_of(&entry.path, entry.inode)?;
+        let alike = compressed == tail.cursor.compressed && head.starts_with(&tail.cursor.head);
+        Ok(alike && (compressed || tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?))
     }
 
     /// Notes where a known file stands now, and opens it if it has grown or is written.
@@ -282,7 +287,6 @@ impl Follower {
         if tail.is_open() || tail.cursor.compressed {
             return;
         }
-        tail.cursor.size = entry.size;
         if entry.is_base || entry.size > tail.cursor.place() {
             match open_same(&entry.path, entry.inode) {
                 Ok(file) => {
@@ -306,12 +310,15 @@ impl Follower {
         let related = |tail: &&mut Tail| {
             let known = &tail.cursor.head;
             let common = &head[..head.len().min(known.len())];
-            let tells = is_distinctive(common) || (!entry.is_base && !known.is_empty() && known.len() == head.len());
+            // Of a beginning that tells nothing, a rotated file is the copy if it is all that was there, or if it is read
+            // from its beginning in any case.
+            let is_whole = known.len() == head.len() || (tail.cut.is_some() && tail.cursor.offset == 0);
+            let tells = is_distinctive(common) || (!entry.is_base && !known.is_empty() && is_whole);
             tail.cursor.base == entry.base && tells && agree(known, &head)
         };
         let is_first = first_sight.contains(&entry.pattern);
         let telling = !head.is_empty() && (compressed || is_distinctive(&head));
-        if telling && !is_first {
+        if !is_first {
             // What was cut, or is gone, lives on here.
             let homeless = |tail: &&mut Tail| tail.cursor.inode.is_none() || tail.missing.is_some();
             let mut candidates: Vec<&mut Tail> = self.tails.iter_mut().filter(related).filter(homeless).collect();
@@ -323,6 +330,7 @@ impl Follower {
                     return Ok(());
                 }
                 if tail.adopt(entry, compressed, clock)? {
+                    tracing::debug!("{}: holds what was read up to {}", entry.path.display(), tail.cursor.offset);
                     let counts = &mut self.collected.counts;
                     counts.lost_bytes += std::mem::take(&mut tail.lost);
                     counts.possible_losses += u64::from(std::mem::take(&mut tail.possibly_lost));
@@ -332,8 +340,9 @@ impl Follower {
                     return Ok(());
                 }
             }
-            let copied = self.tails.iter_mut().filter(related).any(|tail| tail.cursor.inode.is_some());
+            let copied = telling && self.tails.iter_mut().filter(related).any(|tail| tail.cursor.inode.is_some());
             if copied && !(entry.is_base && head.len() < 64) {
+                tracing::debug!("{}: a copy", entry.path.display());
                 self.copies.insert(entry.inode, entry.look());
                 return Ok(());
             }
@@ -348,10 +357,10 @@ impl Follower {
             }
         }
         let mut cursor = Cursor::new(entry.path.clone(), entry.base.clone(), entry.inode, head);
-        cursor.size = entry.size;
         cursor.compressed = compressed;
         let history = is_first && !(self.options.from_beginning && entry.is_base);
         let file = open_same(&entry.path, entry.inode)?;
+        tracing::debug!("{}: a new file, {} bytes", entry.path.display(), entry.size);
         if history && !compressed {
             cursor.offset = if entry.is_base { last_line(&file, entry.size)? } else { entry.size };
             let start = cursor.offset.saturating_sub(reader::RECENT as u64);
@@ -430,6 +439,7 @@ impl Follower {
         self.collected.counts.rotations[Rotation::Truncated as usize] += 1;
         let old = &mut self.tails[at];
         let Some(Ok(file)) = old.file().map(File::try_clone) else { return };
+        tracing::debug!("{}: was cut, it was read up to {}", old.cursor.path.display(), old.cursor.offset);
         let (Some(inode), banners) = (old.cursor.inode, self.collected.banners.clone()) else { return };
         let mut cursor = Cursor::new(old.cursor.path.clone(), old.cursor.base.clone(), inode, Vec::new());
         cursor.banners = banners;

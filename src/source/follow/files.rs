@@ -1,6 +1,7 @@
 //! Which files there are: those that are named, and those that rotation made of them.
 
 use super::identity::{Inode, is_rotation_of};
+use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,9 @@ const GRAIN: Duration = Duration::from_millis(50);
 
 /// How often patterns are looked at anew where a directory's time cannot tell.
 const AT_LEAST: Duration = Duration::from_secs(10);
+
+/// How often a directory is looked at until nothing moves in it any more.
+const LOOKS: usize = 8;
 
 /// A file that is there.
 #[derive(Clone, Debug)]
@@ -117,24 +121,48 @@ impl Files {
     /// Finds all files anew: those that are written and those beside them.
     pub(super) fn list(&mut self) -> Vec<Entry> {
         self.find();
-        let mut names: BTreeMap<PathBuf, Vec<OsString>> = BTreeMap::new();
-        for directory in self.directories.keys() {
-            let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-            names.insert(directory.clone(), entries.map(|entry| entry.file_name()).collect());
-        }
         let mut found: BTreeMap<Inode, Entry> = BTreeMap::new();
-        for (base, pattern) in &self.bases {
-            if let Some(entry) = entry(base, base, pattern, true) {
-                found.insert(entry.inode, entry);
-            }
-            let (Some(directory), Some(base_name)) = (base.parent().map(own), base.file_name()) else { continue };
-            for name in names.get(&directory).into_iter().flatten().filter(|name| is_rotation_of(base_name, name)) {
-                if let Some(entry) = entry(&directory.join(name), base, pattern, false) {
-                    found.entry(entry.inode).or_insert(entry);
+        for directory in self.directories.keys() {
+            for entry in self.list_settled(directory) {
+                match found.entry(entry.inode) {
+                    Slot::Occupied(mut known) if entry.is_base && !known.get().is_base => drop(known.insert(entry)),
+                    Slot::Occupied(_) => {}
+                    Slot::Vacant(free) => drop(free.insert(entry)),
                 }
             }
         }
         found.into_values().collect()
+    }
+
+    /// Lists a directory until two looks agree: while names move on, one look may see a file twice or not at all.
+    fn list_settled(&self, directory: &Path) -> Vec<Entry> {
+        let mut entries = self.list_once(directory);
+        for _ in 0..LOOKS {
+            let again = self.list_once(directory);
+            let is_same = entries.len() == again.len()
+                && entries.iter().zip(&again).all(|(one, other)| (&one.path, one.inode) == (&other.path, other.inode));
+            entries = again;
+            if is_same {
+                break;
+            }
+        }
+        entries
+    }
+
+    /// The files of one directory, in the order of their names.
+    fn list_once(&self, directory: &Path) -> Vec<Entry> {
+        let names = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let names: BTreeSet<OsString> = names.collect();
+        let mut entries = Vec::new();
+        for (base, pattern) in
+            self.bases.iter().filter(|(base, _)| base.parent().map(own).as_deref() == Some(directory))
+        {
+            entries.extend(entry(base, base, pattern, true));
+            let Some(base_name) = base.file_name() else { continue };
+            let rotated = names.iter().filter(|name| is_rotation_of(base_name, name));
+            entries.extend(rotated.filter_map(|name| entry(&directory.join(name), base, pattern, false)));
+        }
+        entries
     }
 }
 

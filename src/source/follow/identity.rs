@@ -41,9 +41,15 @@ impl Print {
         Self { length: bytes.len() as u64, hash: format!("{:032x}", u128::from_be_bytes(half)) }
     }
 
-    /// How many bytes it covers.
-    pub(super) fn length(&self) -> u64 {
-        self.length
+    /// Whether a file holds these bytes before a place, as far as that can be told: there may be nothing to compare, or
+    /// bytes that were carried over from another file are part of it.
+    pub(super) fn stands_before(&self, place: u64, file: &File) -> io::Result<bool> {
+        if self.length == 0 || self.length > place {
+            return Ok(true);
+        }
+        let mut bytes = Vec::new();
+        read_at(file, place - self.length, self.length as usize, &mut bytes)?;
+        Ok(Self::of(&bytes) == *self)
     }
 }
 

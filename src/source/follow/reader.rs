@@ -4,7 +4,7 @@
 //! anew, and what was read is not handed on: that is how a file that has outgrown its old size is told from one that
 //! grew.
 
-use super::identity::read_at;
+use super::identity::{HEAD, Print, read_at};
 use crate::decode::goes_on_with;
 use memchr::memchr;
 use std::fs::File;
@@ -26,6 +26,10 @@ pub(super) struct Reader {
     at: u64,
     /// The bytes before that place.
     recent: Vec<u8>,
+    /// The file's beginning, as it was seen or read.
+    head: Vec<u8>,
+    /// What must stand before a place that was reached earlier, until it was found there.
+    expected: Option<(u64, Print)>,
     /// Whether an end of the file is an end, and not a pause.
     pub(super) ends: bool,
     /// Set once the file is found to be shorter than what was read, or different.
@@ -33,9 +37,10 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// A reader that stands at a byte, of a file before which other bytes are to be read.
-    pub(super) fn new(file: File, carried: Vec<u8>, at: u64) -> Self {
-        Self { file, carried, at, recent: Vec::new(), ends: false, rewritten: false }
+    /// A reader that stands at a byte, of a file before which other bytes are to be read; `head` is how it
+    /// begins, and `expected` what it must hold before a place that lies further on.
+    pub(super) fn new(file: File, carried: Vec<u8>, at: u64, head: Vec<u8>, expected: (u64, Print)) -> Self {
+        Self { file, carried, at, recent: Vec::new(), head, expected: Some(expected), ends: false, rewritten: false }
     }
 
     pub(super) fn file(&self) -> &File {
@@ -45,6 +50,28 @@ impl Reader {
     /// The bytes that stand before the file's own.
     pub(super) fn carried(&self) -> &[u8] {
         &self.carried
+    }
+
+    /// The file's beginning, as far as it is known.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Notes how a file begins of which nothing was read yet.
+    pub(super) fn expect_head(&mut self, head: &[u8]) {
+        self.head = head.to_vec();
+    }
+
+    /// Whether bytes from the place reached agree with the file's beginning, of which more becomes known.
+    fn begins_with(&mut self, new: &[u8]) -> bool {
+        let Some(known) = self.head.get(self.place().min(HEAD as u64) as usize..) else { return true };
+        let common = known.len().min(new.len());
+        if known[..common] != new[..common] {
+            return false;
+        }
+        let room = HEAD - self.head.len();
+        self.head.extend_from_slice(&new[common..new.len().min(common + room)]);
+        true
     }
 
     /// Finds out whether the line that was left over goes on in the file; false if that cannot be told yet.
@@ -70,8 +97,13 @@ impl Reader {
         self.at.saturating_sub(self.carried.len() as u64)
     }
 
-    /// The bytes before that place, and whether the file still holds them.
+    /// Whether the file still holds the bytes before the place reached, and what it held when it was read earlier.
     fn is_same(&self) -> io::Result<bool> {
+        if let Some((place, print)) = &self.expected
+            && !print.stands_before(*place, &self.file)?
+        {
+            return Ok(false);
+        }
         let place = self.place();
         let length = self.recent.len().min(place as usize);
         let mut again = vec![0; length];
@@ -125,8 +157,15 @@ impl Read for Reader {
             }
             read
         };
-        self.at += read as u64;
         let new = &buffer[..read];
+        if self.at >= self.carried.len() as u64 && !self.begins_with(new) {
+            self.rewritten = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.at += read as u64;
+        let place = self.place();
+        // From here on the bytes before the place reached tell.
+        self.expected.take_if(|(expected, _)| *expected <= place);
         if read >= RECENT {
             self.recent.clear();
             self.recent.extend_from_slice(&new[read - RECENT..]);

@@ -80,14 +80,7 @@ impl Cursor {
         if file.metadata()?.len() < place {
             return Ok(false);
         }
-        let length = self.print.length();
-        if length == 0 || length > place {
-            // There is nothing to compare, or bytes that were carried over are part of it.
-            return Ok(true);
-        }
-        let mut bytes = Vec::new();
-        read_at(file, place - length, length as usize, &mut bytes)?;
-        Ok(Print::of(&bytes) == self.print)
+        self.print.stands_before(place, file)
     }
 
     fn scanner(&mut self) -> Scanner {
@@ -197,6 +190,8 @@ impl Tail {
         self.cursor.inode = None;
         (self.is_base, self.was_base) = (false, false);
         self.cut = Some(clock);
+        // Nothing was ever seen in it.
+        self.forgotten = self.cursor.head.is_empty() && self.cursor.offset == 0;
         self.changed = true;
     }
 
@@ -270,7 +265,8 @@ impl Tail {
     pub(super) fn open(&mut self, file: File) {
         let start = self.cursor.offset;
         let from = if start > 0 { first_byte(start) } else { 0 };
-        let reader = Reader::new(file, self.cursor.carried.clone(), from);
+        let expected = (self.cursor.place(), self.cursor.print.clone());
+        let reader = Reader::new(file, self.cursor.carried.clone(), from, self.cursor.head.clone(), expected);
         let scanner = self.cursor.scanner();
         self.open = Some(Open { splitter: Splitter::resume(reader, start), scanner, mark: None });
     }
@@ -301,14 +297,13 @@ impl Tail {
         partial
     }
 
-    /// Looks at the beginning of a file that is still short: a copy of it is told by that, even before it is read.
+    /// Looks at the beginning of a file of which nothing was read yet: a copy of it is told by that.
     pub(super) fn look_at_head(&mut self) {
-        let Some(file) = self.file().filter(|_| self.cursor.head.len() < HEAD) else { return };
+        let Some(open) = self.open.as_mut().filter(|open| open.splitter.reader_ref().place() == 0) else { return };
         let mut head = Vec::new();
-        if read_at(file, 0, HEAD, &mut head).is_ok()
-            && head.len() > self.cursor.head.len()
-            && head.starts_with(&self.cursor.head)
-        {
+        let is_read = read_at(open.splitter.reader_ref().file(), 0, HEAD, &mut head).is_ok();
+        if is_read && head.len() > self.cursor.head.len() && head.starts_with(&self.cursor.head) {
+            open.splitter.reader().expect_head(&head);
             self.cursor.head = head;
             self.changed = true;
         }
@@ -373,7 +368,7 @@ impl Tail {
         self.note_place();
         if turn != Turn::Rewritten {
             // A size that was seen before the file was found to be the same still.
-            self.cursor.size = self.cursor.size.max(metadata.len());
+            self.cursor.size = metadata.len();
         }
         Ok(turn)
     }
@@ -390,14 +385,17 @@ impl Tail {
         if carried.len() != self.cursor.carried.len() {
             self.cursor.carried = carried.to_vec();
         }
-        if offset != self.cursor.offset {
+        // Until the lines before it were read again, the splitter stands above the cursor.
+        if offset > self.cursor.offset {
             self.cursor.offset = offset;
             let before = open.splitter.before();
             self.cursor.print = Print::of(&before[before.len().saturating_sub(RECENT)..]);
             self.changed = true;
         }
-        if open.splitter.reader_ref().place() > self.cursor.head.len() as u64 {
-            self.look_at_head();
+        let head = open.splitter.reader_ref().head();
+        if head.len() > self.cursor.head.len() {
+            self.cursor.head = head.to_vec();
+            self.changed = true;
         }
     }
 
