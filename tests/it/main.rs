@@ -14,6 +14,7 @@ mod bounds;
 mod command_line;
 mod config;
 mod follow;
+mod helper;
 mod metrics;
 mod properties;
 mod readme;
