@@ -59,7 +59,7 @@ enum Command {
     Watch(watch::Options),
     /// Check a configuration file, and print it with every default written out.
     Check(check::Options),
-    /// Print what belongs to the program: a configuration, a service, completions, manual pages.
+    /// Print what belongs to the program: a configuration, a service, rules, a dashboard, completions, manual pages.
     Print(print::Options),
 }
 

@@ -18,6 +18,7 @@
 //! * [`report`]: the summary, for persons and programs
 //! * [`ledger`]: what was counted, exactly once
 //! * [`metrics`], [`serve`]: what a scraper and a person are shown of it
+//! * [`runbook`]: what each alert means, and what to do
 //! * [`config`]: what `watch` is told, checked and resolved
 //! * [`watch`]: the threads of a running program, from start to stop
 //! * [`cli`]: the command line
@@ -35,6 +36,7 @@ pub mod policy;
 pub mod read;
 pub mod report;
 pub mod row;
+pub mod runbook;
 pub mod scan;
 pub mod serve;
 pub mod source;

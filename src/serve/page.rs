@@ -5,6 +5,7 @@ use crate::event::{Outcome, Timestamp};
 use crate::ledger::{Skipped, View};
 use crate::report::terminal::safe;
 use crate::row::{Column, Row};
+use crate::runbook;
 use std::fmt::Write;
 
 /// What the page may load: nothing, its own style aside.
@@ -34,7 +35,7 @@ pub(super) fn page(view: &View, started: Timestamp) -> String {
     let _ = write!(html, "<style>{STYLE}</style>\n<h1>storagewatch</h1>\n<p>Version {}", env!("CARGO_PKG_VERSION"));
     let caught_up = if view.caught_up { "caught up" } else { "still reading what was there at the start" };
     let _ = writeln!(html, ", since {started}, {caught_up}.");
-    html.push_str("<a href=\"metrics\">Metrics</a>, <a href=\"api/v1/status\">status as JSON</a>\n");
+    html.push_str("<a href=\"metrics\">Metrics</a>, <a href=\"api/v1/status\">status as JSON</a>, <a href=\"runbook\">runbook</a>\n");
     if let Some(trouble) = &view.trouble {
         let _ = writeln!(html, "<p class=\"trouble\">Counts cannot be made durable: {}", text(trouble));
     }
@@ -46,6 +47,18 @@ pub(super) fn page(view: &View, started: Timestamp) -> String {
     head(FAILURE.map(Column::as_str), &mut html);
     view.failures.iter().for_each(|row| failure(row, &mut html));
     html.push_str("</table>\n</html>\n");
+    html
+}
+
+/// The runbook's pages, by alert.
+pub(super) fn runbook() -> String {
+    let mut html =
+        String::from("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>storagewatch runbook</title>\n");
+    let _ = write!(html, "<style>{STYLE}</style>\n<h1>Runbook</h1>\n<ul>\n");
+    for (alert, _) in runbook::PAGES {
+        let _ = writeln!(html, "<li><a href=\"runbook/{alert}\">{alert}</a>");
+    }
+    html.push_str("</ul>\n</html>\n");
     html
 }
 

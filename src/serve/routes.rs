@@ -5,8 +5,9 @@ use super::{ReloadError, Serving, page, status};
 use crate::event::{Timestamp, clip};
 use crate::ledger::{Place, Scrape, View};
 use crate::metrics::{self, Format, SelfState};
+use crate::runbook;
 use axum::Router;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
@@ -38,6 +39,8 @@ pub(super) fn router(serving: Serving, local_only: bool) -> Router {
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
         .route("/api/v1/status", get(show_status))
+        .route("/runbook", get(runbook_pages))
+        .route("/runbook/{alert}", get(runbook_page))
         .fallback(async || (StatusCode::NOT_FOUND, "There is nothing here; try /, /metrics or /api/v1/status.\n"))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, "The method is not allowed here; the header Allow names those that are.\n")
@@ -147,6 +150,19 @@ async fn show_status(State(serving): State<Serving>) -> Response {
     let config_ok = serving.config_ok.load(Ordering::Relaxed);
     let status = status::status(&serving.reader.view(), serving.started, config_ok);
     ([(header::CONTENT_TYPE, "application/json")], format!("{status:#}\n")).into_response()
+}
+
+async fn runbook_pages() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, page::POLICY)];
+    (headers, page::runbook()).into_response()
+}
+
+/// A page as it was written: Markdown is text that a person can read.
+async fn runbook_page(Path(alert): Path<String>) -> Response {
+    match runbook::page(&alert) {
+        Some(page) => ([(header::CONTENT_TYPE, TEXT)], page).into_response(),
+        None => failed(StatusCode::NOT_FOUND, "No alert has this name; /runbook lists them.".to_owned()),
+    }
 }
 
 fn failed(status: StatusCode, mut text: String) -> Response {
