@@ -52,8 +52,9 @@ pub(super) fn page(view: &View, started: Timestamp) -> String {
 
 /// The runbook's pages, by alert.
 pub(super) fn runbook() -> String {
-    let mut html =
-        String::from("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>storagewatch runbook</title>\n");
+    let mut html = String::from(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>storagewatch runbook</title>\n",
+    );
     let _ = write!(html, "<style>{STYLE}</style>\n<h1>Runbook</h1>\n<ul>\n");
     for (alert, _) in runbook::PAGES {
         let _ = writeln!(html, "<li><a href=\"runbook/{alert}\">{alert}</a>");

@@ -1,92 +1,21 @@
 //! Prometheus itself scrapes a server in both formats, and is asked what it understood.
 
-use crate::serve::server::{Answer, DEADLINE, LAST, NASTY, Server, place, view};
+use crate::serve::server::{DEADLINE, LAST, NASTY, Server, place, view};
+use crate::support::prometheus::{Prometheus, encoded};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
 use storagewatch::event::Hosting;
 
-/// A Prometheus that ends when it is dropped.
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-    log: std::path::PathBuf,
-}
-
-impl Prometheus {
-    /// Starts one on a free port, with these scrape jobs.
-    fn start(directory: &Path, jobs: &[(&str, SocketAddr)]) -> Self {
-        let jobs: Vec<Value> = jobs
-            .iter()
-            .map(|(name, target)| json!({"job_name": name, "static_configs": [{"targets": [target.to_string()]}]}))
-            .collect();
-        let config = directory.join("prometheus.yml");
-        // JSON is YAML.
-        let text = json!({"global": {"scrape_interval": "200ms", "scrape_timeout": "200ms"}, "scrape_configs": jobs});
-        std::fs::write(&config, text.to_string()).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = directory.join("log");
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--enable-feature=exemplar-storage")
-            .stdout(File::create(&log).unwrap())
-            .stderr(File::options().append(true).open(&log).unwrap())
-            .spawn()
-            .expect("prometheus, of the Debian package of that name");
-        Self { child, address, log }
-    }
-
-    /// What the API answers, or nothing while it does not.
-    fn ask(&self, path_and_query: &str) -> Option<Value> {
-        let mut stream = TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let head = format!("GET {path_and_query} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        stream.write_all(head.as_bytes()).ok()?;
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).ok()?;
-        let answer = Answer::parse(&bytes, false);
-        (answer.status == 200).then(|| serde_json::from_str::<Value>(&answer.body).unwrap()["data"].clone())
-    }
-
-    /// The series that a query gives, as soon as there are as many as expected.
-    fn query(&mut self, query: &str, expected: usize) -> Vec<Value> {
-        let path = format!("/api/v1/query?query={}", encoded(query));
-        self.wait(&path, |data| Some(data["result"].as_array()?.clone()).filter(|series| series.len() == expected))
-    }
-
-    fn wait<T>(&mut self, path: &str, check: impl Fn(&Value) -> Option<T>) -> T {
-        let began = Instant::now();
-        loop {
-            let data = self.ask(path);
-            if let Some(found) = data.as_ref().and_then(&check) {
-                return found;
-            }
-            let ended = self.child.try_wait().unwrap();
-            if ended.is_some() || began.elapsed() > DEADLINE {
-                let targets = self.ask("/api/v1/targets");
-                let log = std::fs::read_to_string(&self.log).unwrap();
-                panic!("{path}: {data:#?}\nended: {ended:?}\ntargets: {targets:#?}\n{log}");
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().map(|b| format!("%{b:02x}")).collect()
+/// A Prometheus with these scrape jobs.
+fn start(directory: &Path, jobs: &[(&str, SocketAddr)]) -> Prometheus {
+    let jobs: Vec<Value> = jobs
+        .iter()
+        .map(|(name, target)| json!({"job_name": name, "static_configs": [{"targets": [target.to_string()]}]}))
+        .collect();
+    let global = json!({"scrape_interval": "200ms", "scrape_timeout": "200ms"});
+    Prometheus::start(directory, &json!({"global": global, "scrape_configs": jobs}))
 }
 
 /// Stands between Prometheus and a server and wants the text format, which Prometheus 2.42 cannot be told to want.
@@ -122,7 +51,7 @@ fn prometheus_understands_both_formats_alike() {
     let server = Server::start_with("127.0.0.1:0", shown, |serving| serving.created_lines = true);
     let directory = tempfile::tempdir().unwrap();
     let jobs = [("open", server.address), ("text", text_only(server.address))];
-    let mut prometheus = Prometheus::start(directory.path(), &jobs);
+    let mut prometheus = start(directory.path(), &jobs);
 
     let accesses = prometheus.query("convex_storage_access_total", 2 * 4 * 4);
     for job in ["open", "text"] {

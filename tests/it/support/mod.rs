@@ -1,5 +1,7 @@
 //! Runs the program and reads what it says.
 
+pub(crate) mod node;
+pub(crate) mod prometheus;
 pub(crate) mod scanning;
 
 use assert_cmd::Command;
