@@ -28,8 +28,3 @@ pub const PAGES: &[(&str, &str)] = pages! {
 pub fn page(alert: &str) -> Option<&'static str> {
     PAGES.iter().find(|(name, _)| *name == alert).map(|(_, page)| *page)
 }
-
-/// Where an alert's page is served, with `base` the address of the status page.
-pub fn url(base: &str, alert: &str) -> String {
-    format!("{}/runbook/{alert}", base.trim_end_matches('/'))
-}

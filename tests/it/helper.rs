@@ -54,8 +54,10 @@ fn events(log: &str) -> BTreeMap<String, Value> {
 
 const NEW_WORDING: &str = "Transient network error running storage get url (ECONNREFUSED, 5 attempts)";
 
-/// What must be read out of each case: outcome, cause, what the error says, what the reason begins with.
-const CASES: [(&str, &str, Option<&str>, Option<&str>, Option<&str>); 19] = [
+/// What must be read out of a case: its name, outcome, cause, what the error says, what the reason begins with.
+type Case = (&'static str, &'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>);
+
+const CASES: [Case; 19] = [
     ("direct", "direct", None, None, None),
     ("directInCloud", "direct", None, None, None),
     ("oldWording", "http-fallback", None, None, Some("fetch failed: connect ECONNREFUSED 127.0.0.1:")),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use storagewatch::metrics::Metric;
 
 /// The shell blocks that are meant to be run as they stand.
 fn blocks(readme: &str) -> Vec<&str> {
@@ -44,4 +45,29 @@ fn every_option_of_the_readme_exists() {
         }
         assert!(help.contains(option), "{option} is in the README but in no help");
     }
+}
+
+#[test]
+fn the_table_of_metrics_is_the_programs() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let section = readme.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let found: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let expected: Vec<String> = Metric::ALL
+        .iter()
+        .map(|metric| {
+            let labels = metric.labels().join(", ");
+            format!("| `{}` | {} | {labels} | {} |", metric.name(), metric.kind().as_str(), metric.help())
+        })
+        .collect();
+    assert_eq!(found, expected, "the README's table of metrics should be:\n{}", expected.join("\n"));
+}
+
+#[test]
+fn the_table_of_alerts_is_the_runbooks() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).map(|(name, _)| name);
+    let found: Vec<&str> =
+        rows.filter(|name| name.starts_with("ConvexStorage") || name.starts_with("Storagewatch")).collect();
+    let expected: Vec<&str> = storagewatch::runbook::PAGES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(found, expected);
 }

@@ -11,21 +11,8 @@ use std::sync::LazyLock;
 const SHOWING: [&str; 4] = ["stat", "state-timeline", "table", "timeseries"];
 
 /// Units of Grafana that the dashboard uses; each is in Grafana's list of value formats.
-const UNITS: [&str; 13] = [
-    "short",
-    "percentunit",
-    "bytes",
-    "Bps",
-    "s",
-    "ops",
-    "reqps",
-    "string",
-    "dateTimeFromNow",
-    "dateTimeAsIso",
-    "none",
-    "ms",
-    "bool_yes_no",
-];
+const UNITS: [&str; 10] =
+    ["short", "percentunit", "bytes", "Bps", "s", "ops", "reqps", "string", "dateTimeFromNow", "dateTimeAsIso"];
 
 /// A selector of series: a name with its matchers, and what follows it.
 static SELECTOR: LazyLock<Regex> =
