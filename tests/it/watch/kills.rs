@@ -13,9 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const KILLS: usize = 200;
-/// However slow the machine is: the kills end after this, unless there were too few to mean anything.
-const TIME: Duration = Duration::from_mins(1);
-const FEWEST_KILLS: usize = 50;
 const DEPLOYMENTS: usize = 6;
 
 /// What was written, by deployment and outcome.
@@ -100,12 +97,10 @@ fn kill_at_random(copies: bool, seed: u64) {
     let (written, mut daemon) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| write_until(&ends, &logs, copies));
         let end = End(&ends);
-        let (began, mut kills) = (Instant::now(), 0);
-        while kills < KILLS && (kills < FEWEST_KILLS || began.elapsed() < TIME) {
+        for _ in 0..KILLS {
             scraper.aim(daemon.address);
-            std::thread::sleep(Duration::from_millis(numbers.next() % 250));
+            std::thread::sleep(Duration::from_millis(numbers.next() % 160));
             daemon.kill();
-            kills += 1;
             std::thread::sleep(Duration::from_millis(numbers.next() % 40));
             daemon = start(&log, &state);
         }
