@@ -114,6 +114,8 @@ fn start(log: &Path, state: &Path) -> Daemon {
     Daemon::start(daemon::command().arg(log).args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(state))
 }
 
+const SCRAPE_INTERVAL: Duration = Duration::from_millis(70);
+
 fn play(options: &Options, rate: u64, habit: Habit, fate: Fate) -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let logs = root.path().join("logs");
@@ -122,8 +124,10 @@ fn play(options: &Options, rate: u64, habit: Habit, fate: Fate) -> Outcome {
     let lines = options.lines.unwrap_or_else(|| 20_000.max(5 * rate));
     let mut daemon = start(&log, &state);
     daemon.wait_until_ready();
-    let scraper = Scraper::start(daemon::AGENT, Duration::from_millis(70));
+    let scraper = Scraper::start(daemon::AGENT, SCRAPE_INTERVAL);
     scraper.aim(daemon.address);
+    // Its first look comes before the first line, as that of a scraper does which is there already.
+    thread::sleep(3 * SCRAPE_INTERVAL);
     let (ends, renames) = (AtomicBool::new(false), AtomicBool::new(false));
     let written = thread::scope(|scope| {
         let writer = scope.spawn(|| {

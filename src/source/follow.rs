@@ -192,7 +192,12 @@ impl Follower {
                         let tail = &mut self.tails[at];
                         let (path, offset) = (entry.path.display(), tail.cursor.offset);
                         tracing::debug!("{path}: not the file any more that was read up to {offset}");
+                        let was_written = tail.was_base || tail.cursor.path == tail.cursor.base;
                         tail.orphan(clock);
+                        if !was_written {
+                            // Nobody cuts a rotated file: it was deleted, and its inode is used again.
+                            (tail.cut, tail.missing) = (None, Some(clock));
+                        }
                         self.copies.clear();
                         unknown.push(entry);
                     }
@@ -477,11 +482,14 @@ impl Follower {
         let rows = &mut self.rows;
         let counts = &mut self.collected.counts;
         self.tails.retain_mut(|tail| {
-            if tail.cut.is_some_and(|since| clock.duration_since(since) > COPY) {
-                tail.cut = None;
-                counts.lost_bytes += tail.cursor.size.saturating_sub(tail.cursor.place());
-                counts.possible_losses += 1;
-                tail.missing = Some(clock);
+            let gone_since = tail.cut.or(tail.missing).filter(|_| !tail.is_open());
+            if gone_since.is_some_and(|since| clock.duration_since(since) > COPY) {
+                counts.lost_bytes += tail.lag();
+                tail.cursor.size = tail.cursor.place();
+                if tail.cut.take().is_some() {
+                    counts.possible_losses += 1;
+                    tail.missing = Some(clock);
+                }
             }
             let gone = !tail.is_open() && tail.missing.is_some_and(|since| clock.duration_since(since) > MEMORY);
             if gone || tail.forgotten {

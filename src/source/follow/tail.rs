@@ -321,7 +321,7 @@ impl Tail {
 
     /// Bytes that are there and were not counted.
     pub(super) fn lag(&self) -> u64 {
-        if self.cursor.compressed || self.cursor.inode.is_none() {
+        if self.cursor.compressed {
             return 0;
         }
         self.cursor.size.saturating_sub(self.cursor.place())
