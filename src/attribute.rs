@@ -118,6 +118,12 @@ pub fn attribute(origin: &Origin, given: &Given) -> Attribution {
 
 fn place(origin: &Origin, name: Option<&str>, option: Option<Hosting>) -> (Hosting, Evidence) {
     let is_local = name.is_some_and(|name| name.starts_with("local-") || name.starts_with("anonymous-"));
+    match origin.answered {
+        // The command-line client starts the same backend.
+        Some(Hosting::SelfHosted) if is_local => return (Hosting::Local, Evidence::DeploymentInfo),
+        Some(hosting) => return (hosting, Evidence::DeploymentInfo),
+        None => {}
+    }
     if origin.deployment_type.is_some() {
         return (Hosting::Cloud, Evidence::DeploymentType);
     }
@@ -144,6 +150,9 @@ fn place(origin: &Origin, name: Option<&str>, option: Option<Hosting>) -> (Hosti
     if origin.unregistered {
         return (Hosting::SelfHosted, Evidence::ConvexObject);
     }
+    if origin.has_cloud_key {
+        return (Hosting::Cloud, Evidence::Key);
+    }
     if name.is_some_and(has_cloud_shape) {
         return (Hosting::Cloud, Evidence::NameShape);
     }
@@ -165,6 +174,13 @@ fn hosting_of_url(url: &str) -> Option<Hosting> {
         Err(_) => host == "localhost" || ["localhost", "loc", "local", "internal"].into_iter().any(within),
     };
     private.then_some(Hosting::SelfHosted)
+}
+
+/// The deployment that an address in Convex Cloud names: `https://happy-otter-123.convex.cloud`.
+pub(crate) fn named_by_url(url: &str) -> Option<String> {
+    let host = host_of(url);
+    let name = host.strip_suffix(".convex.cloud").or_else(|| host.strip_suffix(".convex.site"))?.split('.').next()?;
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// `adjective-animal-123`: what Convex Cloud calls its deployments. Anybody may choose such a name.
@@ -296,8 +312,24 @@ mod tests {
         let object = Origin { unregistered: true, ..named("happy-otter-123") };
         check(object, None, Hosting::SelfHosted, Evidence::ConvexObject);
         check(named("happy-otter-123"), None, Hosting::Cloud, Evidence::NameShape);
+        let answered = |hosting, name| Origin { answered: Some(hosting), ..region("local", name) };
+        check(answered(Hosting::Cloud, "x"), Some(Hosting::Local), Hosting::Cloud, Evidence::DeploymentInfo);
+        check(answered(Hosting::SelfHosted, "happy-otter-123"), None, Hosting::SelfHosted, Evidence::DeploymentInfo);
+        check(answered(Hosting::SelfHosted, "anonymous-x"), None, Hosting::Local, Evidence::DeploymentInfo);
+        let keyed = |url: &str| Origin { has_cloud_key: true, url: Some(url.to_owned()), ..named("x") };
+        check(keyed("https://convex.example.com"), None, Hosting::Cloud, Evidence::Key);
+        check(keyed("http://10.0.0.5:3210"), None, Hosting::SelfHosted, Evidence::Url);
         check(named("artifact-review-local"), None, Hosting::Unknown, Evidence::None);
         check(Origin::default(), None, Hosting::Unknown, Evidence::None);
+    }
+
+    #[test]
+    fn an_address_in_the_cloud_names_its_deployment() {
+        let named = |url| named_by_url(url).unwrap_or_default();
+        assert_eq!(named("https://happy-otter-123.convex.cloud"), "happy-otter-123");
+        assert_eq!(named("https://happy-otter-123.eu-west-1.convex.site/x"), "happy-otter-123");
+        assert_eq!(named("http://mark.convex.cloud.loc"), "");
+        assert_eq!(named("https://convex.cloud"), "");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod explain;
 mod options;
 mod output;
 mod print;
+mod probe;
 mod progress;
 mod report;
 mod watch;
@@ -57,6 +58,8 @@ enum Command {
     Explain(explain::Options),
     /// Follow logs as they are written, and serve what they say as metrics.
     Watch(watch::Options),
+    /// Try both ways to a blob through the application's own diagnostic endpoints, and say which works.
+    Probe(probe::Options),
     /// Check a configuration file, and print it with every default written out.
     Check(check::Options),
     /// Print what belongs to the program: a configuration, a service, rules, a dashboard, completions, manual pages.
@@ -75,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Events(options) => events::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Watch(options) => watch::run(&options),
+        Command::Probe(options) => probe::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Print(options) => print::run(&options),
     };

@@ -8,6 +8,7 @@ pub mod command_line;
 mod document;
 pub mod file;
 pub mod printed;
+pub mod remote;
 pub mod rules;
 pub mod secret;
 pub mod survey;
@@ -16,6 +17,7 @@ pub mod watched;
 
 pub use command_line::CommandLine;
 pub use file::File;
+pub use remote::{ConvexSource, ProbeSource};
 pub use rules::{Declared, DeploymentRule};
 pub use values::{DeploymentTemplate, LogFormat, LogLevel, SourceName, Start};
 pub use watched::Watched;
@@ -49,6 +51,10 @@ pub struct Config {
     pub sources: Vec<FileSource>,
     /// Standard input, where it is read.
     pub stdin: Option<StdinSource>,
+    /// The deployments to poll. Their names differ from all others, as do those of the next.
+    pub convex: Vec<ConvexSource>,
+    /// The applications to probe.
+    pub probes: Vec<ProbeSource>,
     /// What is said of single deployments, in the order of the file; see [`Config::rule_for`].
     pub deployments: Vec<DeploymentRule>,
     /// How many deployments get series of their own.

@@ -21,6 +21,7 @@ pub use convex::cli_text::Banner;
 pub(crate) use convex::cli_text::host_of;
 pub use decoder::Decoder;
 pub(crate) use decoder::{goes_on_with, mark_of};
+pub(crate) use message::cause::classify;
 pub use first::first_origin;
 
 use crate::event::{Event, Identity, Layer, Layers, OVERFLOW, Origin, PHRASE, Timestamp};

@@ -379,6 +379,12 @@ pub struct Origin {
     pub url: Option<String>,
     /// Whether a `convex` object was there in which both type and project are null.
     pub unregistered: bool,
+    /// Where the deployment itself said that it runs, when it was asked.
+    #[serde(default)]
+    pub answered: Option<Hosting>,
+    /// Whether it takes a key that only Convex Cloud has: `prod:…`, `dev:…`, `preview:…`.
+    #[serde(default)]
+    pub has_cloud_key: bool,
     /// Which of several interleaved streams of one input the record stood in, for records that name no deployment:
     /// a banner in that stream names it.
     pub lane: Option<Arc<str>>,

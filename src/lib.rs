@@ -13,6 +13,7 @@
 //! * [`decode`]: unwraps them, layer by layer, to the log message
 //! * [`attribute`]: whose event it is, and where that runs
 //! * [`policy`]: what an outcome means there
+//! * [`probe`]: what the application's own diagnostic endpoints say
 //! * [`dedupe`]: recognises records that were read before
 //! * [`filter`], [`row`]: which events are wanted, and the table they are in
 //! * [`report`]: the summary, for persons and programs
@@ -20,6 +21,7 @@
 //! * [`metrics`], [`serve`]: what a scraper and a person are shown of it
 //! * [`runbook`]: what each alert means, and what to do
 //! * [`config`]: what `watch` is told, checked and resolved
+//! * `fetch`: one bounded HTTP request
 //! * [`watch`]: the threads of a running program, from start to stop
 //! * [`cli`]: the command line
 
@@ -29,10 +31,12 @@ pub mod config;
 pub mod decode;
 pub mod dedupe;
 pub mod event;
+mod fetch;
 pub mod filter;
 pub mod ledger;
 pub mod metrics;
 pub mod policy;
+pub mod probe;
 pub mod read;
 pub mod report;
 pub mod row;

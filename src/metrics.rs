@@ -99,6 +99,10 @@ metrics! {
         "Storage accesses that were read from records that had been cut."
     DeploymentInfo: Gauge "convex_storage_deployment_info" ["deployment" "hosting" "deployment_type" "project" "region"]
         "Always 1; the labels say what is known of a deployment."
+    ProbeSuccess: Gauge "convex_storage_probe_success" ["deployment" "hosting" "path"]
+        "Whether a probe last read its blob on this path: 1 or 0; absent while the application does not answer."
+    ProbeDuration: Gauge "convex_storage_probe_duration_seconds" ["deployment" "hosting" "path"]
+        "How long that took, by the application's clock; absent where the path failed before it was timed."
     SourceLines: Counter "storagewatch_source_lines_total" ["source"]
         "Lines read."
     SourceBytes: Counter "storagewatch_source_bytes_total" ["source"]

@@ -120,6 +120,22 @@ pub fn advice(hosting: Hosting, outcome: Outcome, cause: Option<Cause>) -> Optio
     }
 }
 
+/// What it means for a deployment that a blob is read this way, as a probe found.
+pub fn meaning(hosting: Hosting, outcome: Outcome) -> &'static str {
+    match (outcome, hosting) {
+        (Outcome::Direct, _) => "Direct access works: actions read blobs from storage.",
+        (Outcome::HttpFallback, Hosting::Cloud) => {
+            "Direct access does not work, only the detour over HTTP: in Convex Cloud that is a fault."
+        }
+        (Outcome::HttpFallback, Hosting::SelfHosted | Hosting::Local) => {
+            "Direct access does not work, the detour over HTTP does: usual where the backend is not Convex Cloud's."
+        }
+        (Outcome::HttpFallback, Hosting::Unknown) => "Direct access does not work, the detour over HTTP does.",
+        (Outcome::DirectFailed, _) => "Neither path works: actions cannot read blobs.",
+        (Outcome::Other, _) => "What happens when an action reads a blob is not known.",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,16 +1,19 @@
-//! Where bytes come from: saved inputs, files that are followed, and standard input.
+//! Where bytes come from: saved inputs, files that are followed, standard input, and deployments that are asked.
 //!
 //! A live source hands [`Batch`]es to the ledger. What a batch holds and the cursor behind it become durable together,
 //! so what was counted is not read again and what was read is counted.
 
 mod collect;
+pub mod convex;
 pub mod follow;
+pub mod probe;
 pub mod saved;
 pub mod stdin;
 
 use crate::attribute::Given;
 use crate::event::{Event, Identity, Origin, Timestamp};
-use crate::ledger::{SourceCounts, SourceState};
+use crate::ledger::{PathState, SourceCounts, SourceState};
+use crate::probe::Path;
 use std::sync::Arc;
 
 /// What a source hands over at once.
@@ -50,4 +53,11 @@ pub enum Found {
     },
     /// A deployment, before its first event.
     Deployment(Arc<Origin>),
+    /// How the ways to a blob fared when they were last tried; none while that cannot be told.
+    Probe {
+        /// Whose they are.
+        origin: Arc<Origin>,
+        /// In the order of [`Path::ALL`].
+        paths: Option<[PathState; Path::ALL.len()]>,
+    },
 }

@@ -4,6 +4,7 @@
 //! channel: a source that is faster than the disk waits there. To stop, the sources end first, then the ledger commits
 //! what it was handed, then the server.
 
+mod remotes;
 mod sources;
 mod summary;
 

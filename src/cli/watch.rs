@@ -3,7 +3,7 @@
 use super::options::Fallback;
 use super::{Exit, say};
 use crate::config::{CommandLine, Config, DeploymentTemplate, LogFormat, LogLevel, Start, Watched};
-use crate::config::{file, survey, values};
+use crate::config::{file, remote, survey, values};
 use anyhow::{anyhow, bail};
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What `watch` takes. What is not typed is looked for in the environment, then in the configuration file.
@@ -27,10 +28,14 @@ use std::time::Duration;
 )]
 pub(super) struct Options {
     /// Files, directories (the files in them that end in .log), patterns such as '/var/log/convex/*.log', or '-' for
-    /// standard input. What fits later is followed from then on. Without any and without --config, standard input is
-    /// read.
+    /// standard input. What fits later is followed from then on. Without any and without --config or --convex, standard
+    /// input is read.
     #[arg(value_name = "PATH")]
     paths: Vec<String>,
+    /// Poll the log API of a deployment, https://NAME.convex.cloud or one's own, with the key in CONVEX_DEPLOY_KEY or
+    /// CONVEX_SELF_HOSTED_ADMIN_KEY
+    #[arg(long, value_name = "URL", env = "STORAGEWATCH_CONVEX", value_parser = remote::deployment_url)]
+    convex: Option<Arc<str>>,
     /// Read sources and settings from a TOML file; 'storagewatch print config' writes one to begin with
     #[arg(long, value_name = "FILE", env = "STORAGEWATCH_CONFIG")]
     config: Option<PathBuf>,
@@ -40,7 +45,7 @@ pub(super) struct Options {
     /// Where counts and positions are kept across restarts [default: $STATE_DIRECTORY, else they are not]
     #[arg(long, value_name = "DIR", env = "STORAGEWATCH_STATE_DIR")]
     state_dir: Option<PathBuf>,
-    /// Where files that are there at the very first start are read from: beginning or end [default: end]
+    /// Where files and logs that are there at the very first start are read from: beginning or end [default: end]
     #[arg(long, value_name = "WHERE", env = "STORAGEWATCH_FROM", hide_possible_values = true)]
     from: Option<Start>,
     /// How long the metrics are served after standard input has ended [default: 0s]
@@ -99,6 +104,7 @@ impl Options {
             log_level: self.log_level,
             paths: self.files()?,
             stdin: self.reads_stdin()?,
+            convex: self.convex.clone(),
             deployment: deployment.map_err(|what| anyhow!("--deployment: {what}"))?,
             hosting: given.hosting,
         })
@@ -121,10 +127,10 @@ impl Options {
     }
 
     fn reads_stdin(&self) -> anyhow::Result<bool> {
-        if self.paths.is_empty() && self.config.is_none() {
+        if self.paths.is_empty() && self.config.is_none() && self.convex.is_none() {
             if std::io::stdin().is_terminal() {
                 bail!(
-                    "nothing to watch: name files, as in 'storagewatch watch /var/log/convex/*.log', give --config FILE, or pipe a log in"
+                    "nothing to watch: name files, as in 'storagewatch watch /var/log/convex/*.log', give --convex URL or --config FILE, or pipe a log in"
                 );
             }
             return Ok(true);
@@ -173,6 +179,7 @@ mod tests {
             log_level: Some(LogLevel::Debug),
             paths: vec![Watched::from_word("/tmp/*.log").unwrap()],
             stdin: true,
+            convex: None,
             deployment: Some(DeploymentTemplate::parse("{stem}").unwrap()),
             hosting: Some(Hosting::SelfHosted),
         };
@@ -182,6 +189,8 @@ mod tests {
         // A word after the flag is a path.
         assert_eq!(typed("--enable-reload /tmp/a.log").unwrap().paths.len(), 1);
         assert!(!typed("--config c.toml").unwrap().stdin);
+        let polled = typed("--convex http://127.0.0.1:3210/").unwrap();
+        assert_eq!((polled.convex.as_deref(), polled.stdin), (Some("http://127.0.0.1:3210"), false));
     }
 
     #[test]

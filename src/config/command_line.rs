@@ -3,12 +3,13 @@
 //! Enters a [`File`] and a [`CommandLine`]; leaves the resolved [`Config`], in which nothing is left open.
 
 use super::file::{self, File, SourceSection};
-use super::{Config, ConfigError, Declared, FILES, FileSource, STDIN, SourceName, StdinSource, Watched};
+use super::{Config, ConfigError, ConvexSource, Declared, FILES, FileSource, STDIN, SourceName, StdinSource, Watched};
 use super::{DeploymentTemplate, LogFormat, LogLevel, Start};
 use crate::attribute::Evidence;
 use crate::event::Hosting;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What was typed. What was not is none, and then the file decides.
@@ -38,6 +39,8 @@ pub struct CommandLine {
     pub paths: Vec<Watched>,
     /// Whether standard input is read.
     pub stdin: bool,
+    /// `--convex`.
+    pub convex: Option<Arc<str>>,
     /// `--deployment`, for these paths and standard input.
     pub deployment: Option<DeploymentTemplate>,
     /// `--hosting`, for these paths and standard input.
@@ -47,15 +50,16 @@ pub struct CommandLine {
 impl CommandLine {
     /// Lays the command line over a file.
     pub fn resolve(&self, file: File) -> Result<Config, ConfigError> {
-        let own = !self.paths.is_empty() || self.stdin;
+        let own = !self.paths.is_empty() || self.stdin || self.convex.is_some();
         if !own && (self.deployment.is_some() || self.hosting.is_some()) {
             return Err(ConfigError::Usage(
-                "--deployment and --hosting are for the paths of the command line, and there are none; write them in the configuration file".to_owned(),
+                "--deployment and --hosting are for what the command line names, and it names nothing; write them in the configuration file".to_owned(),
             ));
         }
-        if self.stdin && self.deployment.as_ref().is_some_and(|name| name.literal().is_none()) {
+        let no_file = self.stdin || self.convex.is_some();
+        if no_file && self.deployment.as_ref().is_some_and(|name| name.literal().is_none()) {
             return Err(ConfigError::Usage(
-                "standard input has no file's name to fill in; give its deployment's name in full".to_owned(),
+                "only a file has a name to fill in, not standard input or --convex; give its deployment's name in full".to_owned(),
             ));
         }
         let from = self.from.or(file.from).unwrap_or(file::DEFAULT_FROM);
@@ -77,7 +81,19 @@ impl CommandLine {
             deployment: self.deployment.as_ref().and_then(|name| name.literal()).map(str::to_owned),
             hosting,
         });
-        if sources.is_empty() && stdin.is_none() {
+        let mut convex: Vec<ConvexSource> =
+            file.convex.into_iter().map(|section| section.resolve(self.from, from)).collect();
+        let probes: Vec<_> = file.probes.into_iter().map(super::remote::ProbeSection::resolve).collect();
+        if let Some(url) = &self.convex {
+            let deployment = self.deployment.as_ref().and_then(|name| name.literal()).map(str::to_owned);
+            let typed = super::remote::typed(url, deployment, hosting, from, &convex)?;
+            if sources.iter().any(|source| source.name == typed.name) {
+                let what = format!("--convex: a source of the configuration is called '{}' already", typed.name);
+                return Err(ConfigError::Usage(what));
+            }
+            convex.push(typed);
+        }
+        if sources.is_empty() && stdin.is_none() && convex.is_empty() && probes.is_empty() {
             return Err(ConfigError::Usage(nothing_to_watch(self.config.as_ref())));
         }
         Ok(Config {
@@ -91,6 +107,8 @@ impl CommandLine {
             log_level: self.log_level.or(file.log_level).unwrap_or(file::DEFAULT_LOG_LEVEL),
             sources,
             stdin,
+            convex,
+            probes,
             deployments: file.deployments,
             max_deployments: file.max_deployments.unwrap_or(file::DEFAULT_MAX_DEPLOYMENTS),
         })
@@ -113,9 +131,9 @@ impl SourceSection {
 fn nothing_to_watch(config: Option<&PathBuf>) -> String {
     match config {
         Some(path) => format!(
-            "{}: nothing to watch; add a [[source.file]] to it, or name files beside --config",
+            "{}: nothing to watch; add a [[source.file]] or another source to it, or name files beside --config",
             path.display()
         ),
-        None => "nothing to watch: name files, as in 'storagewatch watch /var/log/convex/*.log', give --config FILE, or pipe a log in".to_owned(),
+        None => "nothing to watch: name files, as in 'storagewatch watch /var/log/convex/*.log', give --convex URL or --config FILE, or pipe a log in".to_owned(),
     }
 }

@@ -67,6 +67,11 @@ impl<'d> Section<'d> {
         Ok(Self { name: name.to_owned(), table, at })
     }
 
+    /// Where it begins.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// What a key is set to.
     pub(super) fn get<T>(
         &self,

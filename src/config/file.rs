@@ -4,6 +4,7 @@
 //! so that a file means the same wherever the program is started.
 
 use super::document::{self, Section, Wrong};
+use super::remote::{ConvexSection, ProbeSection};
 use super::rules::DeploymentRule;
 use super::values::{self, DeploymentTemplate, LogFormat, LogLevel, SourceName, Start, parsed};
 use super::{ConfigError, FILES, STDIN, Watched};
@@ -50,7 +51,7 @@ const TOP: [&str; 12] = [
     "deployment",
     "limits",
 ];
-const SOURCE: [&str; 1] = ["file"];
+const SOURCE: [&str; 3] = ["file", "convex", "probe"];
 const SOURCE_FILE: [&str; 6] = ["name", "paths", "deployment", "hosting", "silent_after", "from"];
 const DEPLOYMENT: [&str; 2] = ["hosting", "expect"];
 const LIMITS: [&str; 1] = ["deployments"];
@@ -68,6 +69,8 @@ pub struct File {
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) sources: Vec<SourceSection>,
+    pub(super) convex: Vec<ConvexSection>,
+    pub(super) probes: Vec<ProbeSection>,
     pub(super) deployments: Vec<DeploymentRule>,
     pub(super) max_deployments: Option<usize>,
 }
@@ -118,6 +121,7 @@ impl File {
             for section in source.sections("file", "[[source.file]]", &SOURCE_FILE)? {
                 file.sources.push(SourceSection::parse(&section, directory, &mut names)?);
             }
+            file.read_remote(&source, directory, &mut names)?;
         }
         for (name, at, section) in top.named("deployment", &DEPLOYMENT)? {
             file.deployments.push(DeploymentRule {

@@ -39,6 +39,8 @@ impl File {
         for source in &self.sources {
             source.write(self, lines)?;
         }
+        self.convex.iter().try_for_each(|source| source.write(self, lines))?;
+        self.probes.iter().try_for_each(|source| source.write(lines))?;
         for rule in &self.deployments {
             rule.write(lines)?;
         }
@@ -72,21 +74,21 @@ impl DeploymentRule {
     }
 }
 
-struct Lines<'t> {
+pub(super) struct Lines<'t> {
     text: &'t mut String,
 }
 
 impl Lines<'_> {
-    fn heading(&mut self, heading: &str) -> fmt::Result {
+    pub(super) fn heading(&mut self, heading: &str) -> fmt::Result {
         writeln!(self.text, "\n{heading}")
     }
 
-    fn line(&mut self, key: &str, value: &str) -> fmt::Result {
+    pub(super) fn line(&mut self, key: &str, value: &str) -> fmt::Result {
         writeln!(self.text, "{key} = {value}")
     }
 
     /// A key that always has a value.
-    fn setting(&mut self, key: &str, set: Option<String>, default: &str) -> fmt::Result {
+    pub(super) fn setting(&mut self, key: &str, set: Option<String>, default: &str) -> fmt::Result {
         match set {
             Some(value) => self.line(key, &value),
             None => writeln!(self.text, "{key} = {default} # default"),
@@ -94,7 +96,7 @@ impl Lines<'_> {
     }
 
     /// A key that may have none, and what holds then.
-    fn optional(&mut self, key: &str, set: Option<String>, otherwise: &str) -> fmt::Result {
+    pub(super) fn optional(&mut self, key: &str, set: Option<String>, otherwise: &str) -> fmt::Result {
         match set {
             Some(value) => self.line(key, &value),
             None => writeln!(self.text, "# {key} is not set: {otherwise}"),
@@ -102,16 +104,16 @@ impl Lines<'_> {
     }
 }
 
-fn word<T: ValueEnum>(word: T) -> String {
+pub(super) fn word<T: ValueEnum>(word: T) -> String {
     quoted(&name_of(&word))
 }
 
-fn hosting(hosting: Hosting) -> String {
+pub(super) fn hosting(hosting: Hosting) -> String {
     quoted(hosting.as_str())
 }
 
 /// A text as TOML writes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for letter in text.chars() {
         match letter {

@@ -38,10 +38,12 @@ pub fn survey<'s>(sources: impl IntoIterator<Item = (&'s str, &'s [Watched])>) -
 impl File {
     /// Says what would surprise in the sources of this file.
     pub fn survey(&self) -> Vec<String> {
-        if self.sources.is_empty() {
-            return vec!["no source; add a [[source.file]], or name files on the command line".to_owned()];
+        if self.sources.is_empty() && self.convex.is_empty() && self.probes.is_empty() {
+            return vec!["no source; add a [[source.file]] or another, or name files on the command line".to_owned()];
         }
-        survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)))
+        let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
+        said.extend(self.convex.iter().filter_map(super::remote::ConvexSection::survey));
+        said
     }
 }
 

@@ -5,6 +5,7 @@ use crate::attribute::Evidence;
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The deployment under which those are counted that came after the limit on deployments was reached.
 pub const OTHER_DEPLOYMENTS: &str = "__other__";
@@ -205,4 +206,13 @@ pub struct SourceState {
     pub last_read: Option<Timestamp>,
     /// Whether it can be read.
     pub up: bool,
+}
+
+/// How a way to a blob fared when it was last tried; not kept over a restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PathState {
+    /// Whether the blob was read.
+    pub success: bool,
+    /// How long it took, where that is known.
+    pub duration: Option<Duration>,
 }

@@ -220,6 +220,14 @@ impl Keeper {
                     let attribution = self.attribution(&origin, &batch);
                     self.place(&attribution, &origin, batch.read_at);
                 }
+                Found::Probe { origin, paths } => {
+                    self.next.probes.retain(|_, (source, _)| *source != batch.source);
+                    if let Some(paths) = paths {
+                        let Attribution { deployment, hosting, .. } = self.attribution(&origin, &batch);
+                        let place = Place { deployment, hosting };
+                        self.next.probes.insert(place, (Arc::clone(&batch.source), paths));
+                    }
+                }
             }
         }
         let counts = self

@@ -9,6 +9,7 @@ use crate::ledger::{
     COMMIT_BUCKETS, CommitTimes, Exemplar, Place, PlaceCounts, Rotation, SIZE_BUCKETS, Sizes, Skipped, SourceCounts,
     SourceState, View,
 };
+use crate::probe::Path;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Series, MetricFamily};
 
 /// What the program knows of itself, the ledger aside.
@@ -58,6 +59,15 @@ pub fn gather(view: &View, own: &SelfState) -> Vec<Family> {
     let mut families = Families(Metric::ALL.iter().map(|metric| Family::new(*metric)).collect());
     for (place, counts) in &view.places {
         families.place(place, counts);
+    }
+    for (place, (_, paths)) in &view.probes {
+        for (path, state) in Path::ALL.into_iter().zip(paths) {
+            let labels = [&*place.deployment, place.hosting.as_str(), path.as_str()];
+            families.gauge(Metric::ProbeSuccess, &labels, f64::from(state.success));
+            if let Some(duration) = state.duration {
+                families.gauge(Metric::ProbeDuration, &labels, duration.as_secs_f64());
+            }
+        }
     }
     for (name, (counts, state)) in &view.sources {
         families.source(name, counts, *state);

@@ -1,5 +1,6 @@
 //! The threads of the sources: started, reconfigured and stopped together.
 
+use super::remotes::Remotes;
 use crate::attribute::{Evidence, Given};
 use crate::config::{Config, Declared, FileSource, Watched};
 use crate::event::{Origin, Timestamp};
@@ -31,13 +32,15 @@ pub(super) struct Sources {
     /// Those that do not run.
     followers: HashMap<Arc<str>, Follower>,
     running: Vec<(Arc<str>, JoinHandle<Follower>)>,
+    remotes: Remotes,
     stop: Arc<AtomicBool>,
     /// Rung when a source's thread panics.
     alarm: mpsc::Sender<()>,
 }
 
 /// Says so when the thread that holds it panics: a source that is dead and not missed would be the worst of faults.
-struct Alarm(mpsc::Sender<()>);
+#[derive(Clone)]
+pub(super) struct Alarm(mpsc::Sender<()>);
 
 impl Drop for Alarm {
     fn drop(&mut self) {
@@ -69,6 +72,7 @@ impl Sources {
             batches: Arc::new(Mutex::new(Some(batches))),
             followers,
             running: Vec::new(),
+            remotes: Remotes::new(config, keeper)?,
             stop: Arc::default(),
             alarm,
         })
@@ -103,10 +107,13 @@ impl Sources {
         let read_at = super::now();
         let mut names: Vec<(&str, Option<Declared>)> = self.config.known_deployments();
         let of_files = self.config.sources.iter().map(|source| &source.name);
-        for source in of_files.chain(self.config.stdin.iter().map(|source| &source.name)) {
+        let of_stdin = self.config.stdin.iter().map(|source| &source.name);
+        let polled = self.config.convex.iter().map(|source| &source.name);
+        let probed = self.config.probes.iter().map(|source| &source.name);
+        for source in of_files.clone().chain(of_stdin).chain(polled.clone()).chain(probed.clone()) {
             self.introduce_at(source.as_str(), Vec::new(), None, read_at);
         }
-        let Some(first) = self.config.sources.first().map(|source| &source.name) else { return };
+        let Some(first) = of_files.chain(polled).chain(probed).next() else { return };
         for (name, declared) in names.drain(..) {
             let origin = Arc::new(Origin { deployment: Some(name.to_owned()), ..Origin::default() });
             self.introduce_at(first.as_str(), vec![Found::Deployment(origin)], declared, read_at);
@@ -141,11 +148,13 @@ impl Sources {
             })?;
             self.running.push((name, thread));
         }
-        Ok(())
+        let batches = Arc::clone(&self.batches);
+        self.remotes.start(&Alarm(self.alarm.clone()), move |batch| send(&batches, batch))
     }
 
     fn halt(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        self.remotes.halt();
         for (name, thread) in self.running.drain(..) {
             if let Ok(follower) = thread.join() {
                 self.followers.insert(name, follower);
@@ -173,6 +182,7 @@ impl Sources {
             };
             self.followers.insert(name, follower);
         }
+        self.remotes.apply(config)?;
         self.introduce();
         self.follow()
     }
@@ -204,7 +214,7 @@ fn pattern(watched: &Watched) -> String {
 }
 
 /// Whether the configuration, and not the command line, says where deployments run.
-fn is_configured(hosting: Option<Declared>) -> bool {
+pub(super) fn is_configured(hosting: Option<Declared>) -> bool {
     hosting.is_some_and(|declared| declared.evidence == Evidence::Config)
 }
 

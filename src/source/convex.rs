@@ -1,0 +1,394 @@
+//! The log API of a deployment as a live source: what its functions log counts as it is logged.
+//!
+//! Enters an address and a key; leaves batches. The backend keeps what was logged in memory, each entry behind a
+//! cursor that is a time of its own clock and only rises while it runs; it answers with all that lies behind the cursor
+//! it is told. The cursor becomes durable with the counts, so no key of a record is needed to count it once.
+//!
+//! A backend that was started anew with its clock set back gives new entries cursors that lie before ours, and would
+//! never show them. Where its clock stands before our cursor, all it keeps is read again, and what stands behind the
+//! last entry that was seen is new; where that entry is not there, all of it is.
+
+mod answer;
+mod api;
+
+use super::collect::Collected;
+use super::{Batch, Found};
+use crate::attribute::Given;
+use crate::config::secret::Secret;
+use crate::decode::Decoder;
+use crate::event::{Identity, Origin, Timestamp};
+use crate::fetch::{self, Body};
+use crate::ledger::{Skipped, SourceCounts, SourceState};
+use crate::scan::{Scanner, Splitter};
+use answer::Answer;
+use api::{Api, Greeting, Trouble};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// The row that a source keeps.
+const ROW: &str = "poll";
+
+/// A question that is not refused for so long waits for something to be logged.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// How far clocks may differ that are taken to agree, in milliseconds: the deployment's is told to the second.
+const SLACK: i64 = 2000;
+
+/// What to poll, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The source's name.
+    pub name: Arc<str>,
+    /// The deployment's address, without a slash at its end.
+    pub url: Arc<str>,
+    /// Where its key is.
+    pub key: Secret,
+    /// What holds where the deployment does not say.
+    pub given: Given,
+    /// Whether the configuration says where it runs.
+    pub hosting_is_configured: bool,
+    /// Whether what it keeps at the very first start counts.
+    pub from_beginning: bool,
+    /// Whether readiness waits for this source.
+    pub tells_readiness: bool,
+}
+
+/// How far a deployment was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Place {
+    url: String,
+    /// When it was first to be polled, by our clock, in milliseconds.
+    start: i64,
+    /// The cursor behind the last entry that was read, as it came.
+    cursor: Option<String>,
+    /// What that entry is recognised by.
+    last: Option<String>,
+}
+
+/// Polls one deployment.
+pub struct Poller {
+    options: Options,
+    place: Option<Place>,
+    origin: Arc<Origin>,
+    scanner: Scanner,
+    attempts: u32,
+    up: bool,
+    /// What is wrong, as it was said last.
+    said: Option<String>,
+    said_loss: bool,
+}
+
+/// Why polling ends.
+enum End {
+    Trouble(Trouble),
+    /// Nobody takes batches any more.
+    Gone,
+}
+
+impl<T: Into<Trouble>> From<T> for End {
+    fn from(trouble: T) -> Self {
+        Self::Trouble(trouble.into())
+    }
+}
+
+impl Poller {
+    /// A poller that goes on from the rows it left.
+    pub fn new(options: Options, rows: &[(String, String)]) -> Result<Self, serde_json::Error> {
+        let row = rows.iter().find(|(name, _)| name == ROW);
+        let place = row.map(|(_, row)| serde_json::from_str::<Place>(row)).transpose()?;
+        Ok(Self {
+            place: place.filter(|place| *place.url == *options.url),
+            options,
+            origin: Arc::default(),
+            scanner: Scanner::new(),
+            attempts: 0,
+            up: false,
+            said: None,
+            said_loss: false,
+        })
+    }
+
+    /// Goes on under another configuration.
+    pub fn reconfigure(&mut self, options: Options) {
+        if options.url != self.options.url {
+            self.place = None;
+            self.origin = Arc::default();
+        }
+        // What is wrong is said again: somebody may have tried to mend it.
+        self.said = None;
+        self.options = options;
+    }
+
+    /// Polls until it is told to stop, or `send` returns false.
+    pub async fn run(
+        &mut self,
+        mut stop: watch::Receiver<bool>,
+        now: impl Fn() -> Timestamp,
+        mut send: impl FnMut(Batch) -> bool,
+    ) {
+        // What is under way is dropped with its connection: between two batches nothing is held that is not asked for again.
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.work(&now, &mut send) => {}
+        }
+    }
+
+    async fn work(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) {
+        if self.place.is_none() {
+            let place = Place { url: self.options.url.to_string(), start: now().0, cursor: None, last: None };
+            self.place = Some(place);
+            // Kept at once: after a kill it is still this start from which on everything counts.
+            if !self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send) {
+                return;
+            }
+        }
+        let client = match fetch::client() {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::error!("source '{}': no HTTP client: {error}", self.options.name);
+                return;
+            }
+        };
+        loop {
+            let Err(End::Trouble(trouble)) = self.poll(&client, now, send).await else { return };
+            self.attempts += 1;
+            self.up = false;
+            let text = trouble.to_string();
+            if self.said.as_ref() != Some(&text) {
+                tracing::error!("source '{}': {text}", self.options.name);
+                self.said = Some(text);
+            }
+            if !self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send) {
+                return;
+            }
+            sleep(trouble.wait(self.attempts, chance())).await;
+        }
+    }
+
+    /// Polls until something goes wrong.
+    async fn poll(
+        &mut self,
+        client: &reqwest::Client,
+        now: &impl Fn() -> Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> Result<std::convert::Infallible, End> {
+        let (url, secret) = (Arc::clone(&self.options.url), self.options.key.clone());
+        let key = secret.reveal().map_err(|error| Trouble::NoKey(error.to_string()))?;
+        let api = Api::new(client, &url, secret.to_string(), &key)?;
+        let greeting = api.greet().await?;
+        let mut cursor = self.first_cursor(&greeting, now());
+        let may_hide = |place: Option<&Place>, date: Option<Timestamp>| {
+            let cursor = place.and_then(|place| place.cursor.as_ref()?.parse::<f64>().ok());
+            date.zip(cursor).is_some_and(|(date, cursor)| ((date.0 + SLACK) as f64) < cursor)
+        };
+        let mut reads_again = may_hide(self.place.as_ref(), greeting.date);
+        let mut has_read_again = reads_again;
+        self.meet(greeting.origin, now, send)?;
+        loop {
+            let (body, date) = {
+                let mut poll = std::pin::pin!(api.poll(if reads_again { "0" } else { &cursor }));
+                match timeout(SETTLED, &mut poll).await {
+                    Ok(answered) => answered?,
+                    Err(_) => {
+                        self.is_up(now, send)?;
+                        poll.await?
+                    }
+                }
+            };
+            match body {
+                Body::Whole(bytes) => {
+                    let text = String::from_utf8_lossy(&bytes);
+                    let answer = Answer::parse(&text).map_err(|error| not_the_api(&url, &error))?;
+                    if !answer.is_empty() {
+                        answer.cursor.clone_into(&mut cursor);
+                        self.take(answer, reads_again, now(), send)?;
+                        reads_again = false;
+                    }
+                }
+                Body::TooLarge(tail) => {
+                    let end = answer::cursor_at_end(&tail).ok_or_else(|| not_the_api(&url, "it is too large"))?;
+                    cursor.clone_from(&end);
+                    self.pass_over(end, now(), send)?;
+                    reads_again = false;
+                }
+            }
+            self.is_up(now, send)?;
+            if !has_read_again && may_hide(self.place.as_ref(), date) {
+                (reads_again, has_read_again) = (true, true);
+            }
+        }
+    }
+
+    /// Where to begin: behind what was read, else at everything that is kept, or at our start on the deployment's clock.
+    fn first_cursor(&self, greeting: &Greeting, now: Timestamp) -> String {
+        let Some(place) = &self.place else { return "0".to_owned() };
+        if let Some(cursor) = &place.cursor {
+            return cursor.clone();
+        }
+        if self.options.from_beginning {
+            return "0".to_owned();
+        }
+        let ahead = greeting.date.map_or(0, |date| date.0 - now.0);
+        (place.start + if ahead.abs() > SLACK { ahead } else { 0 }).max(0).to_string()
+    }
+
+    /// Makes the deployment known, before its first event.
+    fn meet(
+        &mut self,
+        origin: Origin,
+        now: &impl Fn() -> Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> Result<(), End> {
+        if *self.origin == origin {
+            return Ok(());
+        }
+        let name = origin.deployment.as_deref().or(self.options.given.deployment.as_deref());
+        tracing::info!("source '{}': deployment {}", self.options.name, name.unwrap_or("without a name").escape_debug());
+        self.origin = Arc::new(origin);
+        let found = vec![Found::Deployment(Arc::clone(&self.origin))];
+        self.deliver(found, SourceCounts::default(), false, now(), send)
+    }
+
+    /// Notes that the deployment answers.
+    fn is_up(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
+        self.attempts = 0;
+        if self.said.take().is_some() {
+            tracing::info!("source '{}': the deployment answers again", self.options.name);
+        }
+        if std::mem::replace(&mut self.up, true) {
+            return Ok(());
+        }
+        self.deliver(Vec::new(), SourceCounts::default(), false, now(), send)
+    }
+
+    /// Counts what an answer holds.
+    fn take(
+        &mut self,
+        mut answer: Answer<'_>,
+        again: bool,
+        read_at: Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> Result<(), End> {
+        let Some(place) = &mut self.place else { return Err(End::Gone) };
+        let is_history = place.last.is_none() && self.options.from_beginning;
+        let last = answer.last();
+        // Where the seam is seen, nothing is missing at it.
+        let has_seam = again && place.last.as_ref().is_some_and(|last| answer.drop_up_to(last));
+        let may_miss = !is_history && !has_seam && answer.is_full();
+        place.last = last;
+        place.cursor = Some(answer.cursor.to_owned());
+        let (found, mut counts) = self.read(&answer, is_history);
+        counts.possible_losses += u64::from(may_miss);
+        if may_miss && !std::mem::replace(&mut self.said_loss, true) {
+            tracing::warn!(
+                "source '{}': as many completions as the backend keeps came at once; earlier ones may be lost (said once; \
+                 storagewatch_source_possible_loss_total counts)",
+                self.options.name
+            );
+        }
+        self.up = true;
+        self.deliver(found, counts, true, read_at, send)
+    }
+
+    /// Goes past an answer that exceeds every bound.
+    fn pass_over(
+        &mut self,
+        cursor: String,
+        read_at: Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> Result<(), End> {
+        let Some(place) = &mut self.place else { return Err(End::Gone) };
+        place.cursor = Some(cursor);
+        let mut counts = SourceCounts { possible_losses: 1, ..SourceCounts::default() };
+        counts.skip(Skipped::Oversize, 1);
+        tracing::warn!("source '{}': an answer of more than 64 MiB was passed over", self.options.name);
+        self.deliver(Vec::new(), counts, true, read_at, send)
+    }
+
+    /// Decodes the entries. They name no deployment: it is the one that answered.
+    ///
+    /// What comes behind a cursor that was committed with the counts is new, whatever it looks like, so its records go
+    /// without identities: two equal lines are two events. Only history keeps them, since it may have been piped in
+    /// before; of two equal lines in it the second has none.
+    fn read(&mut self, answer: &Answer<'_>, is_history: bool) -> (Vec<Found>, SourceCounts) {
+        let line = answer.line();
+        let mut collected = Collected::default();
+        self.scanner.begin(Decoder::at_start());
+        let mut splitter = Splitter::whole(line.as_bytes(), true);
+        let mut buffer = Vec::new();
+        while let Some(window) = splitter.next_window(std::mem::take(&mut buffer)) {
+            self.scanner.scan(&window, &mut collected);
+            buffer = window.into_buffer();
+        }
+        self.scanner.finish(&mut collected);
+        collected.seen(self.scanner.take_counts());
+        let mut seen = HashSet::new();
+        let mut keep = |identity: &mut Option<Identity>| {
+            *identity = identity.take().filter(|identity| is_history && seen.insert(*identity));
+        };
+        for found in &mut collected.found {
+            match found {
+                Found::Event(event) => {
+                    event.origin = Arc::clone(&self.origin);
+                    keep(&mut event.identity);
+                }
+                Found::Overflow { origin, identity } => {
+                    *origin = Arc::clone(&self.origin);
+                    keep(identity);
+                }
+                Found::Deployment(_) | Found::Probe { .. } => {}
+            }
+        }
+        (collected.found, collected.counts)
+    }
+
+    fn deliver(
+        &mut self,
+        found: Vec<Found>,
+        counts: SourceCounts,
+        was_read: bool,
+        read_at: Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> Result<(), End> {
+        if self.hand_over(found, counts, was_read, read_at, send) { Ok(()) } else { Err(End::Gone) }
+    }
+
+    /// Hands over what was found with how far was read.
+    fn hand_over(
+        &mut self,
+        found: Vec<Found>,
+        counts: SourceCounts,
+        was_read: bool,
+        read_at: Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> bool {
+        let row = self.place.as_ref().and_then(|place| serde_json::to_string(place).ok());
+        send(Batch {
+            source: Arc::clone(&self.options.name),
+            found,
+            given: Arc::new(self.options.given.clone()),
+            hosting_is_configured: self.options.hosting_is_configured,
+            counts,
+            cursors: row.map(|row| (ROW.to_owned(), Some(row))).into_iter().collect(),
+            state: SourceState { lag_bytes: 0, last_read: was_read.then_some(read_at), up: self.up },
+            // A deployment that is down keeps nobody from what the others tell.
+            caught_up: self.options.tells_readiness && (self.up || self.attempts > 0),
+            read_at,
+        })
+    }
+}
+
+fn not_the_api(url: &str, error: &str) -> Trouble {
+    Trouble::Elsewhere(format!("{url} answers, but not as the log API does: {error}; is something else in between?"))
+}
+
+/// Something between 0 and 1, so that many who failed together do not come back together.
+fn chance() -> f64 {
+    f64::from(RandomState::new().build_hasher().finish() as u32) / f64::from(u32::MAX)
+}

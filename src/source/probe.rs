@@ -1,0 +1,161 @@
+//! The application's diagnostic endpoints as a live source: every so often, whether each path to a blob works.
+//!
+//! One test blob is made ever; its id is kept in the ledger. What cannot be asked is not shown as a failure of a path:
+//! then the source is down, and the paths have no values.
+
+use super::{Batch, Found};
+use crate::attribute::Given;
+use crate::event::{Origin, Timestamp};
+use crate::fetch;
+use crate::ledger::{PathState, SourceCounts, SourceState};
+use crate::probe::ask::{self, AskError, Blob};
+use crate::probe::{Path, Probe};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// The row that a source keeps.
+const ROW: &str = "blob";
+
+/// What to probe.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The source's name.
+    pub name: Arc<str>,
+    /// The address of the application's HTTP actions, without a slash at its end.
+    pub url: Arc<str>,
+    /// How often.
+    pub interval: Duration,
+    /// What holds where the application does not say.
+    pub given: Given,
+    /// Whether the configuration says where it runs.
+    pub hosting_is_configured: bool,
+    /// Whether readiness waits for this source.
+    pub tells_readiness: bool,
+}
+
+/// The blob, and where it lies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Kept {
+    url: String,
+    blob: Blob,
+}
+
+/// Probes one application.
+pub struct Prober {
+    options: Options,
+    kept: Option<Kept>,
+    said: Option<String>,
+}
+
+impl Prober {
+    /// A prober that goes on from the rows it left.
+    pub fn new(options: Options, rows: &[(String, String)]) -> Result<Self, serde_json::Error> {
+        let row = rows.iter().find(|(name, _)| name == ROW);
+        let kept = row.map(|(_, row)| serde_json::from_str::<Kept>(row)).transpose()?;
+        Ok(Self { kept: kept.filter(|kept| *kept.url == *options.url), options, said: None })
+    }
+
+    /// Goes on under another configuration.
+    pub fn reconfigure(&mut self, options: Options) {
+        if options.url != self.options.url {
+            self.kept = None;
+        }
+        self.said = None;
+        self.options = options;
+    }
+
+    /// Probes until it is told to stop, or `send` returns false.
+    pub async fn run(
+        &mut self,
+        mut stop: watch::Receiver<bool>,
+        now: impl Fn() -> Timestamp,
+        mut send: impl FnMut(Batch) -> bool,
+    ) {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = self.work(&now, &mut send) => {}
+        }
+    }
+
+    async fn work(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) {
+        let client = match fetch::client() {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::error!("source '{}': no HTTP client: {error}", self.options.name);
+                return;
+            }
+        };
+        loop {
+            let result = self.probe(&client, now, send).await;
+            if let Err(error) = &result {
+                let text = error.to_string();
+                if self.said.as_ref() != Some(&text) {
+                    tracing::error!("source '{}': {}", self.options.name, crate::report::terminal::safe(&text));
+                    self.said = Some(text);
+                }
+            } else if self.said.take().is_some() {
+                tracing::info!("source '{}': the application answers again", self.options.name);
+            }
+            if !send(self.batch(result.ok(), now())) {
+                return;
+            }
+            sleep(self.options.interval).await;
+        }
+    }
+
+    async fn probe(
+        &mut self,
+        client: &reqwest::Client,
+        now: &impl Fn() -> Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> Result<Probe, AskError> {
+        let kept = match self.kept.clone() {
+            Some(kept) => kept,
+            None => {
+                let blob = ask::make(client, &self.options.url).await?;
+                let kept = Kept { url: self.options.url.to_string(), blob };
+                self.kept = Some(kept.clone());
+                // Kept before it is used. Where nobody takes it, the next batch is not taken either.
+                let _ = send(Batch { found: Vec::new(), ..self.batch(None, now()) });
+                kept
+            }
+        };
+        ask::test(client, &self.options.url, &kept.blob).await
+    }
+
+    fn batch(&self, probe: Option<Probe>, read_at: Timestamp) -> Batch {
+        let row = self.kept.as_ref().and_then(|kept| serde_json::to_string(kept).ok());
+        let up = probe.is_some();
+        let origin = probe.as_ref().map_or_else(Origin::default, |probe| self.origin(probe));
+        let paths = probe.map(|probe| {
+            Path::ALL.map(|path| {
+                let tried = probe.tried(path);
+                PathState { success: tried.success, duration: tried.duration }
+            })
+        });
+        Batch {
+            source: Arc::clone(&self.options.name),
+            found: vec![Found::Probe { origin: Arc::new(origin), paths }],
+            given: Arc::new(self.options.given.clone()),
+            hosting_is_configured: self.options.hosting_is_configured,
+            counts: SourceCounts::default(),
+            cursors: row.map(|row| (ROW.to_owned(), Some(row))).into_iter().collect(),
+            state: SourceState { lag_bytes: 0, last_read: up.then_some(read_at), up },
+            caught_up: self.options.tells_readiness,
+            read_at,
+        }
+    }
+
+    fn origin(&self, probe: &Probe) -> Origin {
+        let mut origin = probe.origin(&self.options.url, &self.options.given);
+        // Whoever configured a probe knows the name better than an address does.
+        if self.options.given.deployment.is_some() {
+            origin.deployment.clone_from(&self.options.given.deployment);
+        }
+        origin
+    }
+}
