@@ -79,7 +79,7 @@ pub(crate) enum Failure {
     #[error("did not answer within {0:?}")]
     Late(Duration),
     /// The answer broke off, or is none of HTTP.
-    #[error("its answer cannot be read: {0}")]
+    #[error("broke off before its answer was there: {0}")]
     BrokenOff(String),
 }
 
@@ -97,8 +97,9 @@ pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
 pub(crate) async fn fetch(request: reqwest::RequestBuilder, bounds: Bounds) -> Result<Answer, Failure> {
     let head = timeout(bounds.head, request.send()).await.map_err(|_| Failure::Late(bounds.head))?;
     let mut response = head.map_err(|error| {
+        let is_connect = error.is_connect();
         let text = reason(&error.without_url());
-        if text.contains("connect") { Failure::Unreachable(text) } else { Failure::BrokenOff(text) }
+        if is_connect { Failure::Unreachable(text) } else { Failure::BrokenOff(text) }
     })?;
     let (status, headers) = (response.status().as_u16(), response.headers());
     let date = text(headers, &DATE).and_then(|date| parse_date(&date));

@@ -8,8 +8,8 @@ mod scrapers;
 mod store;
 
 pub use counts::{
-    Exemplar, Hold, OTHER_DEPLOYMENTS, PathState, Place, PlaceCounts, Rotation, SIZE_BUCKETS, Sizes, Skipped, SourceCounts,
-    SourceState,
+    Exemplar, Hold, OTHER_DEPLOYMENTS, PathState, Place, PlaceCounts, Rotation, SIZE_BUCKETS, Sizes, Skipped,
+    SourceCounts, SourceState,
 };
 
 pub use keeper::{Keeper, Message, Rules};

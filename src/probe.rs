@@ -82,7 +82,8 @@ impl Tried {
                 && size != expected
             {
                 tried.success = false;
-                tried.error = Some(format!("{size} bytes were read of a blob of {expected}: something else was served"));
+                tried.error =
+                    Some(format!("{size} bytes were read of a blob of {expected}: something else was served"));
             }
         } else if tried.error.is_none() {
             tried.error = match (test.get("status").and_then(Value::as_u64), path) {
@@ -146,7 +147,8 @@ impl Probe {
     pub fn origin(&self, probed: &str, given: &Given) -> Origin {
         let urls = [self.deployment_url.as_deref().unwrap_or(probed), probed];
         let deployment = urls.iter().find_map(|url| named_by_url(url));
-        let origins = urls.map(|url| Origin { url: Some(url.to_owned()), deployment: deployment.clone(), ..Origin::default() });
+        let origins =
+            urls.map(|url| Origin { url: Some(url.to_owned()), deployment: deployment.clone(), ..Origin::default() });
         let is_told = |origin: &Origin| attribute(origin, given).hosting != Hosting::Unknown;
         let [by_application, by_address] = origins;
         if is_told(&by_application) { by_application } else { by_address }
@@ -166,7 +168,10 @@ impl Probe {
         let mut advice = vec![policy::meaning(hosting, outcome)];
         advice.extend(policy::advice(hosting, outcome, cause));
         // A detour that works helps only a helper that takes it; and where direct access is meant to work, how to make it.
-        if outcome == Outcome::HttpFallback && hosting != Hosting::Cloud && (expects_direct || !self.is_worded_as_before()) {
+        if outcome == Outcome::HttpFallback
+            && hosting != Hosting::Cloud
+            && (expects_direct || !self.is_worded_as_before())
+        {
             advice.extend(policy::advice(hosting, Outcome::DirectFailed, cause));
         }
         advice
@@ -199,7 +204,8 @@ mod tests {
         assert_eq!((probe.direct.class(), probe.http.class()), (Some(Cause::ConnectionRefused), None));
         assert_eq!((probe.http.size_bytes, probe.http.duration), (Some(34), Some(Duration::from_millis(12))));
         assert_eq!(answer(WORKS, REFUSED).outcome(), Outcome::Direct);
-        let gone = answer(r#"{"success":false,"size":0,"type":null,"ms":3}"#, r#"{"success":false,"status":404,"ms":5}"#);
+        let gone =
+            answer(r#"{"success":false,"size":0,"type":null,"ms":3}"#, r#"{"success":false,"status":404,"ms":5}"#);
         assert_eq!((gone.direct.class(), gone.http.class()), (Some(Cause::NotFound), Some(Cause::NotFound)));
         assert_eq!(gone.outcome(), Outcome::DirectFailed);
         // The page of an error is no blob.

@@ -59,7 +59,8 @@ impl CommandLine {
         let no_file = self.stdin || self.convex.is_some();
         if no_file && self.deployment.as_ref().is_some_and(|name| name.literal().is_none()) {
             return Err(ConfigError::Usage(
-                "only a file has a name to fill in, not standard input or --convex; give its deployment's name in full".to_owned(),
+                "only a file has a name to fill in, not standard input or --convex; give its deployment's name in full"
+                    .to_owned(),
             ));
         }
         let from = self.from.or(file.from).unwrap_or(file::DEFAULT_FROM);

@@ -8,7 +8,7 @@ use super::document::{Section, Wrong};
 use super::printed::{Lines, hosting, quoted, word};
 use super::secret::Secret;
 use super::values::{self, SourceName, Start, parsed, written};
-use super::{ConfigError, Declared, File, FILES, STDIN, file};
+use super::{ConfigError, Declared, FILES, File, STDIN, file};
 use crate::attribute::Evidence;
 use crate::event::Hosting;
 use reqwest::Url;
@@ -280,11 +280,15 @@ mod tests {
     #[test]
     fn addresses_are_what_people_copy() {
         let read = |text: &str| deployment_url(text).map(|url| url.to_string());
-        assert_eq!(read("https://Happy-Otter-123.convex.cloud/").as_deref(), Ok("https://happy-otter-123.convex.cloud"));
+        assert_eq!(
+            read("https://Happy-Otter-123.convex.cloud/").as_deref(),
+            Ok("https://happy-otter-123.convex.cloud")
+        );
         assert_eq!(read("http://127.0.0.1:3210").as_deref(), Ok("http://127.0.0.1:3210"));
         assert_eq!(read("http://[::1]:3210/base/").as_deref(), Ok("http://[::1]:3210/base"));
         assert!(read("https://happy-otter-123.convex.site").unwrap_err().contains("happy-otter-123.convex.cloud"));
-        for wrong in ["", "happy-otter-123", "127.0.0.1:3210", "ftp://x/", "file:///etc", "http://x/?a", "http://x/#a"] {
+        for wrong in ["", "happy-otter-123", "127.0.0.1:3210", "ftp://x/", "file:///etc", "http://x/?a", "http://x/#a"]
+        {
             assert!(read(wrong).is_err(), "{wrong}");
         }
         let error = read("https://user:hunter2@x").unwrap_err();

@@ -141,7 +141,11 @@ impl DeploymentTemplate {
 
 /// Reads a deployment's name that is written in full.
 pub(super) fn deployment_name(text: &str) -> Result<String, String> {
-    if is_name(text) { Ok(text.to_owned()) } else { Err(format!("expected a deployment's name of 1 to {MAX_NAME} characters")) }
+    if is_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected a deployment's name of 1 to {MAX_NAME} characters"))
+    }
 }
 
 fn is_name(text: &str) -> bool {

@@ -75,8 +75,11 @@ pub(crate) async fn make(client: &reqwest::Client, url: &str) -> Result<Blob, As
 pub(crate) async fn test(client: &reqwest::Client, url: &str, blob: &Blob) -> Result<super::Probe, AskError> {
     let request = client.get(format!("{url}{TEST}")).query(&[("storageId", &blob.id)]);
     let text = text(url, TEST, "GET /debug/node-network-test", fetch(request, TESTING).await)?;
-    super::Probe::read(&text, blob.size_bytes)
-        .map_err(|what| AskError::Strange { url: url.to_owned(), endpoint: TEST, what })
+    super::Probe::read(&text, blob.size_bytes).map_err(|what| AskError::Strange {
+        url: url.to_owned(),
+        endpoint: TEST,
+        what,
+    })
 }
 
 /// Whether a text can be a blob's id.

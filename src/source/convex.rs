@@ -19,11 +19,12 @@ use crate::decode::Decoder;
 use crate::event::{Identity, Origin, Timestamp};
 use crate::fetch::{self, Body};
 use crate::ledger::{Skipped, SourceCounts, SourceState};
+use crate::report::terminal::safe;
 use crate::scan::{Scanner, Splitter};
 use answer::Answer;
 use api::{Api, Greeting, Trouble};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ const ROW: &str = "poll";
 /// A question that is not refused for so long waits for something to be logged.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// How far clocks may differ that are taken to agree, in milliseconds: the deployment's is told to the second.
+/// How far clocks may differ that are taken to agree, in milliseconds.
 const SLACK: i64 = 2000;
 
 /// What to poll, and what is known of it.
@@ -78,8 +79,8 @@ pub struct Poller {
     scanner: Scanner,
     attempts: u32,
     up: bool,
-    /// What is wrong, as it was said last.
-    said: Option<String>,
+    /// What is wrong, as far as it was said.
+    said: BTreeSet<String>,
     said_loss: bool,
 }
 
@@ -108,7 +109,7 @@ impl Poller {
             scanner: Scanner::new(),
             attempts: 0,
             up: false,
-            said: None,
+            said: BTreeSet::new(),
             said_loss: false,
         })
     }
@@ -120,7 +121,7 @@ impl Poller {
             self.origin = Arc::default();
         }
         // What is wrong is said again: somebody may have tried to mend it.
-        self.said = None;
+        self.said.clear();
         self.options = options;
     }
 
@@ -160,9 +161,10 @@ impl Poller {
             self.attempts += 1;
             self.up = false;
             let text = trouble.to_string();
-            if self.said.as_ref() != Some(&text) {
-                tracing::error!("source '{}': {text}", self.options.name);
-                self.said = Some(text);
+            // Details change from one attempt to the next; each kind of trouble is said once.
+            let kind = text.split(": ").next().unwrap_or_default();
+            if self.said.insert(kind.to_owned()) {
+                tracing::error!("source '{}': {}", self.options.name, safe(&text));
             }
             if !self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send) {
                 return;
@@ -185,22 +187,31 @@ impl Poller {
         let mut cursor = self.first_cursor(&greeting, now());
         let may_hide = |place: Option<&Place>, date: Option<Timestamp>| {
             let cursor = place.and_then(|place| place.cursor.as_ref()?.parse::<f64>().ok());
-            date.zip(cursor).is_some_and(|(date, cursor)| ((date.0 + SLACK) as f64) < cursor)
+            // It is told to the second, and no cursor lies ahead of it as it should run.
+            date.zip(cursor).is_some_and(|(date, cursor)| ((date.0 + 1000) as f64) < cursor)
         };
         let mut reads_again = may_hide(self.place.as_ref(), greeting.date);
-        let mut has_read_again = reads_again;
+        // Whether its clock was looked at since something was last asked for with our cursor and answered.
+        let mut is_checked = reads_again;
         self.meet(greeting.origin, now, send)?;
         loop {
-            let (body, date) = {
+            let body = {
                 let mut poll = std::pin::pin!(api.poll(if reads_again { "0" } else { &cursor }));
                 match timeout(SETTLED, &mut poll).await {
                     Ok(answered) => answered?,
                     Err(_) => {
                         self.is_up(now, send)?;
+                        // Nothing is logged, or nothing is shown: it may have been started anew between two questions.
+                        if !std::mem::replace(&mut is_checked, true) && may_hide(self.place.as_ref(), api.clock().await)
+                        {
+                            reads_again = true;
+                            continue;
+                        }
                         poll.await?
                     }
                 }
             };
+            is_checked &= reads_again;
             match body {
                 Body::Whole(bytes) => {
                     let text = String::from_utf8_lossy(&bytes);
@@ -219,9 +230,6 @@ impl Poller {
                 }
             }
             self.is_up(now, send)?;
-            if !has_read_again && may_hide(self.place.as_ref(), date) {
-                (reads_again, has_read_again) = (true, true);
-            }
         }
     }
 
@@ -249,7 +257,11 @@ impl Poller {
             return Ok(());
         }
         let name = origin.deployment.as_deref().or(self.options.given.deployment.as_deref());
-        tracing::info!("source '{}': deployment {}", self.options.name, name.unwrap_or("without a name").escape_debug());
+        tracing::info!(
+            "source '{}': deployment {}",
+            self.options.name,
+            name.unwrap_or("without a name").escape_debug()
+        );
         self.origin = Arc::new(origin);
         let found = vec![Found::Deployment(Arc::clone(&self.origin))];
         self.deliver(found, SourceCounts::default(), false, now(), send)
@@ -258,7 +270,7 @@ impl Poller {
     /// Notes that the deployment answers.
     fn is_up(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
         self.attempts = 0;
-        if self.said.take().is_some() {
+        if !std::mem::take(&mut self.said).is_empty() {
             tracing::info!("source '{}': the deployment answers again", self.options.name);
         }
         if std::mem::replace(&mut self.up, true) {

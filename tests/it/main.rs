@@ -13,6 +13,7 @@
 mod bounds;
 mod command_line;
 mod config;
+mod convex;
 mod dashboards;
 mod follow;
 mod helper;

@@ -1,9 +1,9 @@
 //! `watch` as a black box: files grow, rotate and vanish, processes are killed, disks fill up, and every count is exact.
 
-mod daemon;
+pub(crate) mod daemon;
 pub(crate) mod directory;
 mod disk;
-mod exposition;
+pub(crate) mod exposition;
 mod http;
 mod input;
 mod kills;
@@ -14,4 +14,4 @@ mod prometheus;
 mod scraper;
 mod state;
 pub(crate) mod steps;
-mod waiting;
+pub(crate) mod waiting;

@@ -102,7 +102,9 @@ pub(super) fn cursor_at_end(tail: &[u8]) -> Option<String> {
 }
 
 fn is_number(text: &str) -> bool {
-    text.len() <= MAX_CURSOR && text.parse::<f64>().is_ok_and(f64::is_finite) && text.ends_with(|c: char| c.is_ascii_digit())
+    text.len() <= MAX_CURSOR
+        && text.parse::<f64>().is_ok_and(f64::is_finite)
+        && text.ends_with(|c: char| c.is_ascii_digit())
 }
 
 /// 16 bytes of an entry's hash: the backend writes the same entry in the same bytes.

@@ -123,6 +123,11 @@ impl<'o> Api<'o> {
         Ok(Greeting { origin: self.origin(name, info), date })
     }
 
+    /// Asks what time it is there, to the second. Whoever does not say has none.
+    pub(super) async fn clock(&self) -> Option<Timestamp> {
+        fetch(self.client.get(format!("{}/instance_name", self.url)), Bounds::SHORT).await.ok()?.date
+    }
+
     fn origin(&self, name: Option<String>, info: Option<Info>) -> Origin {
         let (by_key, has_cloud_key) = self.named.clone();
         let name = name.or(by_key).or_else(|| crate::attribute::named_by_url(self.url));
@@ -142,15 +147,13 @@ impl<'o> Api<'o> {
     }
 
     /// Fetches what was logged after a cursor; waits up to a minute for it.
-    pub(super) async fn poll(&self, cursor: &str) -> Result<(Body, Option<Timestamp>), Trouble> {
+    pub(super) async fn poll(&self, cursor: &str) -> Result<Body, Trouble> {
         let request = self.client.get(format!("{}/api/stream_function_logs", self.url)).query(&[("cursor", cursor)]);
         let request = request.header(AUTHORIZATION, &self.key).header("Convex-Client", CLIENT);
         let answer = fetch(request, POLL).await?;
         match answer.status {
-            200 => Ok((answer.body, answer.date)),
-            status @ (401 | 403) => {
-                Err(Trouble::Refused { status, code: code(&answer), key: self.key_name.clone() })
-            }
+            200 => Ok(answer.body),
+            status @ (401 | 403) => Err(Trouble::Refused { status, code: code(&answer), key: self.key_name.clone() }),
             404 | 405 => Err(Trouble::Elsewhere(format!(
                 "there is no log API at {}; its address is the deployment's own: https://NAME.convex.cloud (not \
                  .convex.site), self-hosted usually port 3210",
