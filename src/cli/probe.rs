@@ -9,7 +9,7 @@ use crate::policy::Verdict;
 use crate::probe::ask::{self, Blob};
 use crate::probe::{Path, Probe, Tried};
 use crate::report::terminal::safe;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -19,8 +19,8 @@ use std::sync::Arc;
 #[derive(Args, Debug)]
 pub(super) struct Options {
     /// Where the application's HTTP actions are: https://NAME.convex.site, or one's own, usually on port 3211
-    #[arg(value_name = "URL", value_parser = remote::actions_url)]
-    url: Arc<str>,
+    #[arg(value_name = "URL")]
+    url: String,
     /// Read this blob; without it, a test blob is created
     #[arg(long, value_name = "ID", value_parser = storage_id)]
     storage_id: Option<String>,
@@ -49,8 +49,8 @@ enum Format {
 }
 
 /// What was found, and where.
-struct Finding<'o> {
-    url: &'o str,
+struct Finding {
+    url: Arc<str>,
     blob: Blob,
     was_created: bool,
     probe: Probe,
@@ -73,23 +73,25 @@ pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
     })
 }
 
-async fn find(options: &Options) -> anyhow::Result<Finding<'_>> {
+async fn find(options: &Options) -> anyhow::Result<Finding> {
+    // Not checked where words are: a mistake there is repeated, and an address may hold a secret.
+    let url = remote::actions_url(&options.url).map_err(|what| anyhow!(what))?;
     let client = crate::fetch::client().context("no HTTP client")?;
     let (blob, was_created) = match &options.storage_id {
         Some(id) => (Blob { id: id.clone(), size_bytes: None }, false),
-        None => (ask::make(&client, &options.url).await?, true),
+        None => (ask::make(&client, &url).await?, true),
     };
     if was_created {
         say(&format!("created the test blob {}; --storage-id {0} reads it again", blob.id));
     }
-    let probe = ask::test(&client, &options.url, &blob).await?;
+    let probe = ask::test(&client, &url, &blob).await?;
     let given = options.fallback.given();
-    let place = attribute(&probe.origin(&options.url, &given), &given);
+    let place = attribute(&probe.origin(&url, &given), &given);
     let expects_direct = options.expect == Some(Expected::Direct);
-    Ok(Finding { url: &options.url, blob, was_created, probe, place, expects_direct })
+    Ok(Finding { url, blob, was_created, probe, place, expects_direct })
 }
 
-impl Finding<'_> {
+impl Finding {
     fn verdict(&self) -> Verdict {
         self.probe.verdict(&self.place, self.expects_direct)
     }
@@ -137,7 +139,7 @@ impl Finding<'_> {
         };
         json!({
             "storagewatch": env!("CARGO_PKG_VERSION"),
-            "url": self.url,
+            "url": &*self.url,
             "deployment": &*self.place.deployment,
             "hosting": self.place.hosting.as_str(),
             "evidence": self.place.evidence.as_str(),

@@ -11,7 +11,6 @@ use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// What `watch` takes. What is not typed is looked for in the environment, then in the configuration file.
@@ -34,8 +33,8 @@ pub(super) struct Options {
     paths: Vec<String>,
     /// Poll the log API of a deployment, https://NAME.convex.cloud or one's own, with the key in CONVEX_DEPLOY_KEY or
     /// CONVEX_SELF_HOSTED_ADMIN_KEY
-    #[arg(long, value_name = "URL", env = "STORAGEWATCH_CONVEX", value_parser = remote::deployment_url)]
-    convex: Option<Arc<str>>,
+    #[arg(long, value_name = "URL", env = "STORAGEWATCH_CONVEX")]
+    convex: Option<String>,
     /// Read sources and settings from a TOML file; 'storagewatch print config' writes one to begin with
     #[arg(long, value_name = "FILE", env = "STORAGEWATCH_CONFIG")]
     config: Option<PathBuf>,
@@ -91,6 +90,8 @@ impl Options {
     fn command_line(&self) -> anyhow::Result<CommandLine> {
         let given = self.fallback.given();
         let deployment = given.deployment.as_deref().map(DeploymentTemplate::parse).transpose();
+        // Not checked where words are: a mistake there is repeated, and an address may hold a secret.
+        let convex = self.convex.as_deref().map(remote::deployment_url).transpose();
         Ok(CommandLine {
             config: self.config.clone(),
             listen: self.listen,
@@ -104,7 +105,7 @@ impl Options {
             log_level: self.log_level,
             paths: self.files()?,
             stdin: self.reads_stdin()?,
-            convex: self.convex.clone(),
+            convex: convex.map_err(|what| anyhow!("--convex: {what}"))?,
             deployment: deployment.map_err(|what| anyhow!("--deployment: {what}"))?,
             hosting: given.hosting,
         })

@@ -38,6 +38,7 @@ fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
     let known = "listen, state_dir, from, linger, poll_interval, openmetrics_created, enable_reload, log_format, \
                  log_level, source, deployment, limits";
     let source = |more: &str| format!("{SOURCE}{more}");
+    let polled = |more: &str| format!("[[source.convex]]\nurl = \"http://127.0.0.1:3210\"\nkey = \"env:KEY\"\n{more}");
     for (text, expected) in [
         // Syntax.
         ("listen 5", "1:8: not TOML: key with no value, expected `=`; correct what stands here"),
@@ -48,7 +49,10 @@ fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
         ("# ä\n\n  state-dir = 1", "3:3: unknown key 'state-dir'; did you mean 'state_dir'?"),
         ("listen = 1\nweather = \"fine\"", &format!("2:1: unknown key 'weather'; known there: {known}")),
         ("[limits]\ndeployment = 5", "2:1: unknown key 'deployment' in [limits]; did you mean 'deployments'?"),
-        ("[[source.webhook]]\nname = \"x\"", "1:10: unknown key 'webhook' in [source]; known there: file"),
+        (
+            "[[source.webhook]]\nname = \"x\"",
+            "1:10: unknown key 'webhook' in [source]; known there: file, convex, probe",
+        ),
         (&source("pahts = []"), "4:1: unknown key 'pahts' in [[source.file]]; did you mean 'paths'?"),
         (
             "[deployment.\"happy-*\"]\nseverity = \"warning\"",
@@ -113,6 +117,37 @@ fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
         ),
         (&source("hosting = \"heroku\""), "4:11: hosting: 'heroku' is no hosting; write cloud, self_hosted or local"),
         (&source("silent_after = \"0s\""), "4:16: silent_after: '0s' is out of bounds; write 1s to 8784h"),
+        // Sources that are asked.
+        (
+            "[[source.convex]]\nkey = \"env:KEY\"",
+            "1:1: [[source.convex]] has no url; add one, as in url = \"https://happy-otter-123.convex.cloud\"",
+        ),
+        (
+            "[[source.convex]]\nurl = \"http://127.0.0.1:3210\"",
+            "1:1: [[source.convex]] has no key; add one, as in key = \"env:CONVEX_DEPLOY_KEY\"",
+        ),
+        (
+            "[[source.convex]]\nurl = \"http://127.0.0.1:3210\"\nkey = \"prod:happy|hunter2\"",
+            "3:7: key: a secret is never written here; write env:NAME or file:PATH",
+        ),
+        (
+            "[[source.convex]]\nurl = \"https://happy-otter-123.convex.site\"",
+            "2:7: url: HTTP actions are served there, the log API is at https://happy-otter-123.convex.cloud",
+        ),
+        (&polled(&polled("")), "5:7: url: a source above polls this deployment already; each would count what it logs"),
+        (
+            &polled("[[source.probe]]\nname = \"127.0.0.1-3210\"\nurl = \"http://127.0.0.1:3211\""),
+            "4:1: name: a source above is called '127.0.0.1-3210' already; choose another name",
+        ),
+        (
+            "[[source.probe]]\nurl = \"here\"",
+            "2:7: url: 'here' is no address (relative URL without a base); write one as in https://happy-otter-123.convex.cloud or http://127.0.0.1:3210",
+        ),
+        (
+            "[[source.probe]]\nurl = \"http://127.0.0.1:3211\"\ninterval = \"1ms\"",
+            "3:12: interval: '1ms' is out of bounds; write 1s to 24h",
+        ),
+        (&polled("form = \"end\""), "4:1: unknown key 'form' in [[source.convex]]; did you mean 'from'?"),
         // Deployments.
         (
             "[deployment.\"a[\"]\nhosting = \"cloud\"",
@@ -149,6 +184,8 @@ fn what_is_resolved_shows_every_default_and_reads_back_the_same() {
                 [[source.file]]\nname = \"a\"\npaths = [\"logs/*.log\", \"/tmp/none-[0-9].log\", \"od\\\"d\"]\n\
                 [[source.file]]\nname = \"b\"\npaths = [\"b.log\"]\ndeployment = \"{stem}\"\nhosting = \"local\"\n\
                 silent_after = \"90m\"\nfrom = \"end\"\n\
+                [[source.convex]]\nurl = \"https://happy-otter-123.convex.cloud/\"\nkey = \"file:key\"\n\
+                [[source.probe]]\nurl = \"https://happy-otter-123.convex.cloud\"\ndeployment = \"x\"\nhosting = \"cloud\"\n\
                 [deployment.\"happy-*\"]\nhosting = \"cloud\"\n[deployment.calm-owl-7]\nexpect = \"direct\"\n";
     let (status, resolved, _) = check(text);
     let expected = "\
@@ -178,6 +215,21 @@ hosting = \"local\"
 silent_after = \"1h 30m\"
 from = \"end\"
 
+[[source.convex]]
+name = \"happy-otter-123.convex.cloud\" # default
+url = \"https://happy-otter-123.convex.cloud\"
+key = \"file:DIR/key\"
+# deployment is not set: as the deployment says
+# hosting is not set: as the deployment says
+from = \"beginning\" # default
+
+[[source.probe]]
+name = \"probe-happy-otter-123.convex.site\" # default
+url = \"https://happy-otter-123.convex.site\"
+interval = \"5m\" # default
+deployment = \"x\"
+hosting = \"cloud\"
+
 [deployment.\"happy-*\"]
 hosting = \"cloud\"
 # expect is not set: what is usual where it runs
@@ -204,15 +256,21 @@ fn what_would_surprise_is_said_and_spoils_nothing() {
     std::fs::write(at("a.log"), "").unwrap();
     std::os::unix::fs::symlink(at("round.log"), at("round.log")).unwrap();
     let second = SOURCE.replace("\"a\"", "\"b\"").replace("*.log", "a.log\", \"later.log");
+    let second = format!("{second}[[source.convex]]\nurl = \"http://127.0.0.1:3210\"\nkey = \"file:no-key\"\n");
     std::fs::write(&written.path, format!("{SOURCE}{second}")).unwrap();
     let (status, out, err) = run(&["check", written.path.to_str().unwrap()], b"");
     assert_eq!(status, 0, "{err}");
     assert!(out.contains("[[source.file]]"));
-    for part in ["round.log: cannot be read", "source 'a' has it already", "later.log: no such file yet"] {
+    for part in [
+        "round.log: cannot be read",
+        "source 'a' has it already",
+        "later.log: no such file yet",
+        "no-key cannot be read",
+    ] {
         assert!(err.contains(part), "{part} is missing:\n{err}");
     }
-    assert_eq!(err.lines().count(), 3, "{err}");
-    assert!(check("").2.contains("no source; add a [[source.file]]"));
+    assert_eq!(err.lines().count(), 4, "{err}");
+    assert!(check("").2.contains("no source; add a [[source.file]] or another"));
 }
 
 #[test]
@@ -286,7 +344,7 @@ fn paths_of_the_command_line_are_a_source_of_their_own() {
 
     let refused = |command_line: CommandLine| Config::load(&command_line).unwrap_err().to_string();
     let stem = Some(DeploymentTemplate::parse("{stem}").unwrap());
-    assert!(refused(CommandLine { deployment: stem, ..typed }).contains("standard input has no file's name"));
+    assert!(refused(CommandLine { deployment: stem, ..typed }).contains("only a file has a name to fill in"));
     assert!(refused(CommandLine::default()).contains("nothing to watch: name files"));
     let hosting = Some(Hosting::Cloud);
     let config = Some(write(SOURCE).path);
@@ -296,7 +354,12 @@ fn paths_of_the_command_line_are_a_source_of_their_own() {
     assert!(refused(CommandLine { config, ..CommandLine::default() }).contains("no such file"));
     let empty = write("");
     let error = refused(CommandLine { config: Some(empty.path), ..CommandLine::default() });
-    assert!(error.ends_with("nothing to watch; add a [[source.file]] to it, or name files beside --config"), "{error}");
+    assert!(
+        error.ends_with(
+            "nothing to watch; add a [[source.file]] or another source to it, or name files beside --config"
+        ),
+        "{error}"
+    );
 }
 
 #[test]
@@ -336,6 +399,7 @@ fn the_stem_of_a_file_names_its_deployment() {
 fn every_option_of_watch_can_stand_in_the_environment() {
     for (variable, wrong, option) in [
         ("LISTEN", "localhost", "--listen"),
+        ("CONVEX", "https://happy-otter-123.convex.site", "--convex"),
         ("FROM", "start", "--from"),
         ("LINGER", "soon", "--linger"),
         ("POLL_INTERVAL", "1h", "--poll-interval"),
@@ -372,7 +436,7 @@ fn a_wrong_word_for_watch_is_one_line() {
         (&["watch", "no/such/directory/a.log"][..], "no/such/directory/a.log: no such file, and no directory"),
         (&["watch", "a["], "'a[' is no pattern"),
         (&["watch", "--linger", "5", "-"], "'5' is no duration"),
-        (&["watch", "--deployment", "{stem}", "-"], "standard input has no file's name"),
+        (&["watch", "--deployment", "{stem}", "-"], "only a file has a name to fill in"),
         (&["watch", "--bogus"], "storagewatch watch --help"),
         (&["check"], "storagewatch check --help"),
         (&["print", "confg"], "config"),
@@ -389,6 +453,7 @@ fn help_names_every_option_and_its_variable() {
     assert_eq!((status, err.as_str()), (0, ""));
     let flat = out.split_whitespace().collect::<Vec<_>>().join(" ");
     for option in [
+        "convex",
         "config",
         "listen",
         "state-dir",
@@ -472,7 +537,7 @@ fn completions_and_manual_pages_know_every_command() {
         }
     }
     let program = printed(&["man"]);
-    for command in ["report", "events", "explain", "watch", "check", "print"] {
+    for command in ["report", "events", "explain", "watch", "probe", "check", "print"] {
         assert!(program.contains(&format!("storagewatch\\-{command}(1)")), "{command}: {program}");
         assert!(printed(&["man", command]).contains(&format!(".TH storagewatch-{command} 1")), "{command}");
     }

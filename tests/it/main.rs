@@ -18,6 +18,7 @@ mod dashboards;
 mod follow;
 mod helper;
 mod metrics;
+mod probe;
 mod properties;
 mod readme;
 mod regressions;

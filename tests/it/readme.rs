@@ -31,7 +31,7 @@ fn every_option_of_the_readme_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
     let mut help = String::new();
-    for command in ["report", "events", "explain", "watch", "check", "print"] {
+    for command in ["report", "events", "explain", "watch", "probe", "check", "print"] {
         let (status, out, _) = crate::support::run(&[command, "--help"], b"");
         assert_eq!(status, 0);
         help.push_str(&out);

@@ -12,7 +12,8 @@ use std::time::Duration;
 use storagewatch::attribute::{Attribution, Evidence};
 use storagewatch::event::{Cause, Event, Hosting, Layers, Origin, Outcome, Timestamp};
 use storagewatch::ledger::{
-    Exemplar, Hold, Place, PlaceCounts, Reader, Rotation, SCRAPES, Scrape, Skipped, SourceCounts, SourceState, View,
+    Exemplar, Hold, PathState, Place, PlaceCounts, Reader, Rotation, SCRAPES, Scrape, Skipped, SourceCounts,
+    SourceState, View,
 };
 use storagewatch::row::Row;
 use storagewatch::serve::{Serving, serve};
@@ -194,6 +195,9 @@ pub(crate) fn view() -> View {
     view.places.insert(place("happy-otter-123", Hosting::Cloud), Arc::new(cloud));
     view.places.insert(place(NASTY, Hosting::SelfHosted), Arc::new(nasty));
     view.places.insert(place("unknown", Hosting::Unknown), Arc::new(held));
+    let [direct, http] = [(false, None), (true, Some(Duration::from_millis(12)))];
+    let paths = [direct, http].map(|(success, duration)| PathState { success, duration });
+    view.probes.insert(place("happy-otter-123", Hosting::Cloud), (Arc::from("probe"), paths));
     let mut counts = SourceCounts { lines: 100, bytes: 12_345, records: 9, ..SourceCounts::default() };
     counts.created = Timestamp(1_795_422_000_250);
     counts.skip(Skipped::Cached, 4);
