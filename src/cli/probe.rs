@@ -154,14 +154,12 @@ impl Finding {
 }
 
 fn summary(tried: &Tried) -> String {
-    match tried.class() {
-        Some(cause) => format!("does not work: {cause}"),
-        None => {
-            let size = tried.size_bytes.map(|size| format!(", {size} bytes")).unwrap_or_default();
-            let time = tried.duration.map(|time| format!(" in {} ms", time.as_millis())).unwrap_or_default();
-            format!("works{size}{time}")
-        }
+    if let Some(cause) = tried.class() {
+        return format!("does not work: {cause}");
     }
+    let size = tried.size_bytes.map(|size| format!(", {size} bytes")).unwrap_or_default();
+    let time = tried.duration.map(|time| format!(" in {} ms", time.as_millis())).unwrap_or_default();
+    format!("works{size}{time}")
 }
 
 fn storage_id(text: &str) -> Result<String, String> {

@@ -132,6 +132,7 @@ impl Poller {
         now: impl Fn() -> Timestamp,
         mut send: impl FnMut(Batch) -> bool,
     ) {
+        self.up = false;
         // What is under way is dropped with its connection: between two batches nothing is held that is not asked for again.
         tokio::select! {
             biased;
@@ -197,18 +198,17 @@ impl Poller {
         loop {
             let body = {
                 let mut poll = std::pin::pin!(api.poll(if reads_again { "0" } else { &cursor }));
-                match timeout(SETTLED, &mut poll).await {
-                    Ok(answered) => answered?,
-                    Err(_) => {
-                        self.is_up(now, send)?;
-                        // Nothing is logged, or nothing is shown: it may have been started anew between two questions.
-                        if !std::mem::replace(&mut is_checked, true) && may_hide(self.place.as_ref(), api.clock().await)
-                        {
-                            reads_again = true;
-                            continue;
-                        }
-                        poll.await?
+                if let Ok(answered) = timeout(SETTLED, &mut poll).await {
+                    answered?
+                } else {
+                    self.is_up(now, send)?;
+                    // Nothing is logged, or nothing is shown: it may have been started anew between two questions.
+                    let checked = std::mem::replace(&mut is_checked, true);
+                    if !checked && may_hide(self.place.as_ref(), api.clock().await) {
+                        reads_again = true;
+                        continue;
                     }
+                    poll.await?
                 }
             };
             is_checked &= reads_again;

@@ -113,18 +113,14 @@ impl Prober {
         now: &impl Fn() -> Timestamp,
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<Probe, AskError> {
-        let kept = match self.kept.clone() {
-            Some(kept) => kept,
-            None => {
-                let blob = ask::make(client, &self.options.url).await?;
-                let kept = Kept { url: self.options.url.to_string(), blob };
-                self.kept = Some(kept.clone());
-                // Kept before it is used. Where nobody takes it, the next batch is not taken either.
-                let _ = send(Batch { found: Vec::new(), ..self.batch(None, now()) });
-                kept
-            }
-        };
-        ask::test(client, &self.options.url, &kept.blob).await
+        if let Some(kept) = &self.kept {
+            return ask::test(client, &self.options.url, &kept.blob).await;
+        }
+        let blob = ask::make(client, &self.options.url).await?;
+        self.kept = Some(Kept { url: self.options.url.to_string(), blob: blob.clone() });
+        // Kept before it is used. Where nobody takes it, the next batch is not taken either.
+        let _ = send(Batch { found: Vec::new(), ..self.batch(None, now()) });
+        ask::test(client, &self.options.url, &blob).await
     }
 
     fn batch(&self, probe: Option<Probe>, read_at: Timestamp) -> Batch {

@@ -18,6 +18,8 @@ pub(super) struct Remotes {
     /// Those that do not run.
     resting: HashMap<Arc<str>, Remote>,
     running: Vec<(Arc<str>, JoinHandle<Remote>)>,
+    /// Those that a configuration has left out, and another may name again: they go on where they were.
+    retired: HashMap<Arc<str>, Remote>,
     stop: watch::Sender<bool>,
 }
 
@@ -81,7 +83,8 @@ impl Remotes {
 
     /// Takes up another configuration, while they rest.
     pub(super) fn apply(&mut self, config: &Config) -> anyhow::Result<()> {
-        let mut old = std::mem::take(&mut self.resting);
+        let mut old = std::mem::take(&mut self.retired);
+        old.extend(self.resting.drain());
         for told in told(config) {
             let name = told.name();
             let remote = match (told, old.remove(&name)) {
@@ -97,6 +100,7 @@ impl Remotes {
             };
             self.resting.insert(name, remote);
         }
+        self.retired = old;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod backend;
 mod client;
+mod tls;
 
 use crate::support::run;
 use crate::watch::daemon::{self, Daemon};
@@ -193,8 +194,8 @@ fn a_history_that_was_piped_in_before_counts_once() {
     backend.access("http-fallback");
     let mut daemon = Daemon::start(command(&backend, Some(state.path())).args(["--from", "beginning"]));
     daemon.wait_for_metrics("the one that is new", PATIENCE, |metrics| {
-        let fallbacks = metrics.sum(ACCESSES, &[("outcome", "http-fallback")]);
-        if fallbacks == 1.0 { Ok(()) } else { Err(format!("{fallbacks}")) }
+        let fallbacks = metrics.sum(ACCESSES, &[("outcome", "http-fallback")]) as u64;
+        if fallbacks == 1 { Ok(()) } else { Err(format!("{fallbacks}")) }
     });
     assert_eq!(daemon.metrics().sum(ACCESSES, &[("outcome", "direct")]) as u64, 5);
     assert_eq!(source_sum(&mut daemon, "storagewatch_source_skipped_total") as u64, 5);
@@ -273,7 +274,7 @@ fn each_trouble_is_told_once_and_counting_goes_on_after_it() {
         logged += 1;
         daemon.wait_for_accesses("quiet-lemur", logged);
         daemon.wait_for_metrics("it to be up", PATIENCE, |metrics| {
-            if metrics.sum(UP, &[]) == 1.0 { Ok(()) } else { Err("it is down".to_owned()) }
+            if metrics.sum(UP, &[]) > 0.0 { Ok(()) } else { Err("it is down".to_owned()) }
         });
         assert_eq!(daemon.log().matches(told).count(), 1, "{}", daemon.log());
     }
@@ -319,8 +320,8 @@ fn an_answer_beyond_every_bound_is_passed_over_and_said() {
     daemon.wait_for_accesses("quiet-lemur", 1);
     backend.giant(65 * 1024 * 1024);
     daemon.wait_for_metrics("a possible loss", Duration::from_mins(1), |metrics| {
-        let losses = metrics.sum(POSSIBLE_LOSS, &[]);
-        if losses == 1.0 { Ok(()) } else { Err(format!("{losses}")) }
+        let losses = metrics.sum(POSSIBLE_LOSS, &[]) as u64;
+        if losses == 1 { Ok(()) } else { Err(format!("{losses}")) }
     });
     assert_eq!(daemon.metrics().sum("storagewatch_source_skipped_total", &[("reason", "oversize")]) as u64, 1);
     backend.access("direct");

@@ -15,7 +15,7 @@ pub(crate) const KEY: &str = "quiet-lemur|0123456789abcdefsecret";
 const RING: usize = 1000;
 
 /// How long a question waits for an answer.
-const LONG_POLL: Duration = Duration::from_secs(60);
+const LONG_POLL: Duration = Duration::from_mins(1);
 
 /// What stands in the ring: its cursor, whether it is a completion, its JSON with structured lines and with plain ones.
 #[derive(Clone)]
@@ -288,7 +288,8 @@ impl State {
             body.push_str(if structured { &entry.structured } else { &entry.plain });
             last = entry.cursor;
         }
-        let last = serde_json::to_string(&last).unwrap();
+        // In digits of its own: whoever reads it as a number and writes it again writes it differently.
+        let last = serde_json::to_string(&last).unwrap() + "0";
         let _ = write!(body, "],\"newCursor\":{last}}}");
         Some((body, last))
     }
