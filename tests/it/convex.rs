@@ -80,6 +80,10 @@ fn every_access_counts_once_over_kills_restarts_and_a_clock_set_back() {
         backend.set_clock(-(round + 1) * 600_000);
         logged += log(&backend, 3);
         daemon.wait_for_accesses("quiet-lemur", logged);
+        daemon.kill();
+        logged += log(&backend, 1);
+        daemon = start(&backend, Some(state.path()));
+        daemon.wait_for_accesses("quiet-lemur", logged);
         // And started anew with its clock behind: what it logs now lies before every cursor that was given out, and
         // who asks just then does not notice.
         let before = backend.polls().len();
@@ -117,6 +121,8 @@ fn the_cursor_goes_back_letter_by_letter_with_the_client_that_yields_structured_
         backend.access("direct");
         daemon.wait_for_accesses("quiet-lemur", times);
     }
+    let last = backend.cursors().pop();
+    wait_until("the next question", PATIENCE, || backend.polls().pop().is_some_and(|poll| poll.cursor == last));
     let polls = backend.polls().len();
     daemon.kill();
     let daemon = start(&backend, Some(state.path()));
