@@ -1,7 +1,7 @@
 //! What the application's own diagnostic endpoints say of the two ways to a blob.
 //!
 //! Enters the body that `GET /debug/node-network-test?storageId=…` answers; leaves a [`Probe`]: which path works, and
-//! where one does not, why. What that means is [`policy`](crate::policy)'s to say.
+//! where one does not, why. What that means is `policy`'s to say.
 
 pub(crate) mod ask;
 

@@ -302,7 +302,7 @@ mod tests {
     fn a_source_without_a_name_is_called_after_its_address() {
         let name = |url: &str, prefix: &str| name_of(url, prefix).to_string();
         assert_eq!(name("https://happy-otter-123.convex.cloud", ""), "happy-otter-123.convex.cloud");
-        assert_eq!(name("http://[::1]:3211/x", "probe-"), "probe---1--3211-x");
+        assert_eq!(name("http://[::1]:3211/x", "probe-"), "probe----1--3211-x");
         assert_eq!(name(&format!("http://{}", "a".repeat(90)), ""), "a".repeat(64));
     }
 }

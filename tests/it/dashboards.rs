@@ -22,9 +22,7 @@ const DASHBOARD: &str = "dashboards/grafana/storagewatch.json";
 type Table = (&'static str, &'static str, &'static [&'static str]);
 
 /// Metrics of the design that the program does not have yet. One that it has must go from this list.
-const COMING: [Table; 5] = [
-    ("convex_storage_probe_success", "gauge", &["deployment", "hosting", "path"]),
-    ("convex_storage_probe_duration_seconds", "gauge", &["deployment", "hosting", "path"]),
+const COMING: [Table; 3] = [
     ("storagewatch_alert_firing", "gauge", &["alert", "deployment", "hosting", "severity"]),
     ("storagewatch_notifications_total", "counter", &["receiver", "result"]),
     ("storagewatch_webhook_requests_total", "counter", &["source", "code"]),

@@ -1,22 +1,10 @@
 //! The `convex` client of npm itself, pointed at the same backend and piped into `watch -`: it counts the same.
 
 use super::backend::{Backend, KEY};
+use crate::support::node::packages;
 use crate::watch::daemon::{self, Daemon};
 use crate::watch::exposition::ACCESSES;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-
-/// Where tests/node/install puts the packages.
-fn packages() -> PathBuf {
-    let target = Path::new(env!("CARGO_BIN_EXE_storagewatch")).ancestors().nth(2).unwrap().to_owned();
-    let packages = target.join("node");
-    assert!(
-        packages.join("node_modules/convex/bin/main.js").exists(),
-        "the tests need the package convex of npm in {}: run tests/run, or tests/node/install",
-        packages.display()
-    );
-    packages
-}
 
 struct Client(Child);
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Where tests/node/install puts the packages.
-fn packages() -> PathBuf {
+pub(crate) fn packages() -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("node");
     assert!(
         directory.join("installed").exists(),
