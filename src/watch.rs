@@ -121,7 +121,10 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     runtime.shutdown_background();
     let trouble = reader.view().trouble;
     anyhow::ensure!(committed && trouble.is_none(), "not everything was committed: {}", trouble.unwrap_or_default());
-    anyhow::ensure!(is_sound, "a source has failed (see above): start again, and it goes on where it stood; please report this");
+    anyhow::ensure!(
+        is_sound,
+        "a source has failed (see above): start again, and it goes on where it stood; please report this"
+    );
     Ok(())
 }
 

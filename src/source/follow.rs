@@ -128,13 +128,7 @@ impl Follower {
 
     /// Looks for files, reads what is new, and hands it over. `look` says that names have changed. Returns true if there
     /// is more to do at once; `send` returns false to stop. `now` and `clock` are the time.
-    pub fn turn(
-        &mut self,
-        look: bool,
-        now: Timestamp,
-        clock: Instant,
-        send: &mut impl FnMut(Batch) -> bool,
-    ) -> bool {
+    pub fn turn(&mut self, look: bool, now: Timestamp, clock: Instant, send: &mut impl FnMut(Batch) -> bool) -> bool {
         let started = *self.started.get_or_insert(clock);
         if look || !self.listed || self.files.have_changed() || self.base_has_changed() {
             self.list(clock);
