@@ -17,6 +17,11 @@ use std::sync::Arc;
 
 /// What `probe` takes.
 #[derive(Args, Debug)]
+#[command(
+    mut_arg("deployment", |option| option.help("The deployment's name, where no address tells it")),
+    mut_arg("hosting", |option| option
+        .help("Where it runs: cloud, self_hosted or local; without it, the address says, as far as it does")),
+)]
 pub(super) struct Options {
     /// Where the application's HTTP actions are: https://NAME.convex.site, or one's own, usually on port 3211
     #[arg(value_name = "URL")]

@@ -9,8 +9,8 @@ use super::printed::{Lines, hosting, quoted, word};
 use super::secret::Secret;
 use super::values::{self, SourceName, Start, parsed, written};
 use super::{ConfigError, Declared, FILES, File, STDIN, file};
-use crate::attribute::Evidence;
-use crate::event::Hosting;
+use crate::attribute::{Evidence, Given, attribute};
+use crate::event::{Hosting, Origin};
 use reqwest::Url;
 use std::collections::HashSet;
 use std::fmt;
@@ -179,10 +179,27 @@ impl ConvexSection {
         lines.setting("from", self.from.map(word), &word(file.from.unwrap_or(file::DEFAULT_FROM)))
     }
 
-    pub(super) fn survey(&self) -> Option<String> {
-        let error = self.key.reveal().err()?;
-        Some(format!("source '{}': {error}; nothing is polled until it is there", self.name))
+    pub(super) fn survey(&self) -> Vec<String> {
+        surprises(&self.name, &self.url, &self.key)
     }
+}
+
+impl ConvexSource {
+    pub(super) fn survey(&self) -> Vec<String> {
+        surprises(&self.name, &self.url, &self.key)
+    }
+}
+
+/// Says that a key is missing, or that others may read it on its way.
+fn surprises(name: &SourceName, url: &str, key: &Secret) -> Vec<String> {
+    let missing =
+        key.reveal().err().map(|error| format!("source '{name}': {error}; nothing is polled until it is there"));
+    let origin = Origin { url: Some(url.to_owned()), ..Origin::default() };
+    let is_near = attribute(&origin, &Given::default()).hosting == Hosting::SelfHosted;
+    let plain = url.starts_with("http://") && !is_near;
+    let plain = plain
+        .then(|| format!("source '{name}': {url}: the key goes there in plain text; write https if it can be had"));
+    missing.into_iter().chain(plain).collect()
 }
 
 impl ProbeSection {
@@ -296,6 +313,21 @@ mod tests {
         let actions = |text: &str| actions_url(text).unwrap().to_string();
         assert_eq!(actions("https://a-b-1.convex.cloud"), "https://a-b-1.convex.site");
         assert_eq!(actions("http://127.0.0.1:3211/"), "http://127.0.0.1:3211");
+    }
+
+    #[test]
+    fn a_key_in_plain_text_is_a_surprise_outside_ones_own_network() {
+        let said = |url: &str| {
+            let name = SourceName::parse("x").unwrap();
+            surprises(&name, url, &Secret::Env("PATH".to_owned())).concat()
+        };
+        assert!(said("http://convex.example.com").contains("plain text"));
+        assert!(said("http://happy-otter-123.convex.cloud").contains("plain text"));
+        for fine in
+            ["https://convex.example.com", "http://127.0.0.1:3210", "http://backend.internal", "http://10.0.0.5"]
+        {
+            assert_eq!(said(fine), "", "{fine}");
+        }
     }
 
     #[test]

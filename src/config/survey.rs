@@ -42,7 +42,7 @@ impl File {
             return vec!["no source; add a [[source.file]] or another, or name files on the command line".to_owned()];
         }
         let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
-        said.extend(self.convex.iter().filter_map(super::remote::ConvexSection::survey));
+        said.extend(self.convex.iter().flat_map(super::remote::ConvexSection::survey));
         said
     }
 }
@@ -50,7 +50,9 @@ impl File {
 impl super::Config {
     /// Says what would surprise in the sources.
     pub fn survey(&self) -> Vec<String> {
-        survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)))
+        let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
+        said.extend(self.convex.iter().flat_map(super::remote::ConvexSource::survey));
+        said
     }
 }
 

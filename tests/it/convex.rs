@@ -144,6 +144,27 @@ fn the_cursor_goes_back_letter_by_letter_with_the_client_that_yields_structured_
 }
 
 #[test]
+fn an_answer_with_nothing_in_it_changes_nothing() {
+    let backend = Backend::start();
+    backend.set_long_poll(Duration::from_millis(100));
+    let mut daemon = start(&backend, None);
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 1);
+    let last = backend.cursors().pop();
+    wait_until("a few empty answers", PATIENCE, || {
+        backend.polls().iter().rev().take_while(|poll| poll.cursor == last).count() > 5
+    });
+    let metrics = daemon.metrics();
+    assert_eq!(metrics.sum("storagewatch_source_lines_total", &[]) as u64, 1, "one answer was not empty");
+    assert_eq!(metrics.sum(UP, &[]) as u64, 1);
+    assert!(daemon.status("/-/ready") == 200);
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 2);
+    let said = daemon.stop();
+    assert!(!said.contains("ERROR") && !said.contains("again"), "{said}");
+}
+
+#[test]
 fn only_what_was_logged_before_the_start_is_history() {
     let backend = Backend::start();
     (0..7).for_each(|_| backend.access("direct"));

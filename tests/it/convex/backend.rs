@@ -62,6 +62,7 @@ struct State {
     /// Counts its lives: who waits across one is sent away.
     life: u64,
     clock_ahead_ms: i64,
+    long_poll: Duration,
     mood: Mood,
     info: Option<String>,
     name: Option<String>,
@@ -99,6 +100,7 @@ impl Backend {
             number: 0,
             life: 0,
             clock_ahead_ms: 0,
+            long_poll: LONG_POLL,
             mood: Mood::Well,
             info: Some(r#"{"kind":"selfHosted"}"#.to_owned()),
             name: Some("quiet-lemur".to_owned()),
@@ -143,6 +145,11 @@ impl Backend {
     /// Sets its clock.
     pub(crate) fn set_clock(&self, ahead_ms: i64) {
         self.state().clock_ahead_ms = ahead_ms;
+    }
+
+    /// Sets how long a question waits.
+    pub(crate) fn set_long_poll(&self, time: Duration) {
+        self.state().long_poll = time;
     }
 
     /// Begins anew: who waits is sent away, and the ring is empty.
@@ -377,7 +384,7 @@ fn answer(asked: &Asked, (state, changed): &(Mutex<State>, Condvar)) -> Option<(
         return Some((400, "{\"code\":\"BadQueryArgs\",\"message\":\"no cursor\"}".to_owned()));
     };
     let structured = asked.header("Convex-Client").is_some_and(|client| client.starts_with("npm-cli-"));
-    let (life, deadline) = (state.life, Instant::now() + LONG_POLL);
+    let (life, deadline) = (state.life, Instant::now() + state.long_poll);
     loop {
         if state.ends || state.mood == Mood::Gone {
             return None;
