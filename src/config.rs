@@ -4,6 +4,7 @@
 //! the line and the column, says what is wrong and what to do. The command line outranks `STORAGEWATCH_*` variables,
 //! which outrank the file, which outranks the defaults. Nothing is ignored: a key that is not known is an error.
 
+mod alert;
 pub mod command_line;
 mod document;
 pub mod file;
@@ -15,6 +16,7 @@ pub mod survey;
 pub mod values;
 pub mod watched;
 
+pub use alert::{Alerting, DEFAULT_MAX_AGE, DEFAULT_WINDOW, WebhookFormat};
 pub use command_line::CommandLine;
 pub use file::File;
 pub use remote::{ConvexSource, ProbeSource};
@@ -57,6 +59,8 @@ pub struct Config {
     pub probes: Vec<ProbeSource>,
     /// What is said of single deployments, in the order of the file; see [`Config::rule_for`].
     pub deployments: Vec<DeploymentRule>,
+    /// What holds for alerts, and who is told.
+    pub alerting: Alerting,
     /// How many deployments get series of their own.
     pub max_deployments: usize,
 }

@@ -15,6 +15,7 @@ pub use counts::{
 pub use keeper::{Keeper, Message, Rules};
 pub use store::StoreError;
 
+use crate::alert::{Sent, Series, Snapshot};
 use crate::event::Timestamp;
 use crate::row::Row;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +41,12 @@ pub struct View {
     pub caught_up: bool,
     /// Why the last commit failed, where it did.
     pub trouble: Option<String>,
+    /// The alerts that fire, and those that were resolved of late.
+    pub alerts: Snapshot,
+    /// Each alert that can fire, and whether it does.
+    pub alert_series: Arc<BTreeMap<Series, bool>>,
+    /// Requests to receivers of notifications, in the order of [`Sent::ALL`](crate::alert::Sent::ALL).
+    pub notifications: BTreeMap<Arc<str>, [u64; Sent::ALL.len()]>,
 }
 
 /// Upper bounds of the buckets of commit durations, in seconds.

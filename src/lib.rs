@@ -18,6 +18,7 @@
 //! * [`filter`], [`row`]: which events are wanted, and the table they are in
 //! * [`report`]: the summary, for persons and programs
 //! * [`ledger`]: what was counted, exactly once
+//! * [`alert`]: which alerts fire, and who is told
 //! * [`metrics`], [`serve`]: what a scraper and a person are shown of it
 //! * [`runbook`]: what each alert means, and what to do
 //! * [`config`]: what `watch` is told, checked and resolved
@@ -25,6 +26,7 @@
 //! * [`watch`]: the threads of a running program, from start to stop
 //! * [`cli`]: the command line
 
+pub mod alert;
 pub mod attribute;
 pub mod cli;
 pub mod config;

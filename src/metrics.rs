@@ -103,6 +103,10 @@ metrics! {
         "Whether a probe last read its blob on this path: 1 or 0; absent while the application does not answer."
     ProbeDuration: Gauge "convex_storage_probe_duration_seconds" ["deployment" "hosting" "path"]
         "How long that took, by the application's clock; absent where the path failed before it was timed."
+    AlertFiring: Gauge "storagewatch_alert_firing" ["alert" "deployment" "hosting" "severity"]
+        "Whether an alert fires: 1 or 0. Alerts about sources and the program itself name no deployment."
+    Notifications: Counter "storagewatch_notifications_total" ["receiver" "result"]
+        "Requests to receivers of notifications, by whether they were taken."
     SourceLines: Counter "storagewatch_source_lines_total" ["source"]
         "Lines read."
     SourceBytes: Counter "storagewatch_source_bytes_total" ["source"]

@@ -3,6 +3,7 @@
 //! A table and nothing else: hosting × outcome → verdict and severity, and the advice that goes with them.
 
 use crate::event::{Cause, Hosting, Outcome};
+use serde::{Deserialize, Serialize};
 
 /// What to make of an outcome, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,7 +37,8 @@ impl Verdict {
 }
 
 /// How urgent a verdict is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// At once.
     Critical,
@@ -47,6 +49,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Every severity, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::Critical, Self::Warning, Self::Info];
+
     /// The text in labels.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +80,25 @@ pub fn judge(hosting: Hosting, deployment_type: Option<&str>, outcome: Outcome) 
         (Outcome::DirectFailed, Hosting::Unknown) => (Verdict::Investigate, Some(Severity::Critical)),
     }
 }
+
+/// What an outcome means in a deployment of which the configuration may say that direct access is expected there: then a
+/// fallback is a fault, wherever it runs.
+pub fn judge_expecting(
+    direct: bool,
+    hosting: Hosting,
+    deployment_type: Option<&str>,
+    outcome: Outcome,
+) -> (Verdict, Option<Severity>) {
+    match judge(hosting, deployment_type, outcome) {
+        (Verdict::Expected, _) if direct => (Verdict::Degraded, Some(Severity::Warning)),
+        usual => usual,
+    }
+}
+
+/// What to do about a fallback where it is a fault only because direct access is expected.
+pub const DIRECT_IS_EXPECTED: &str = "The configuration says that direct access is expected in this deployment, and the HTTP fallback was used: look at the \
+     fallback's reason, and make the direct path work (where the backend runs in a container, forward port 80 in it to the \
+     backend: socat TCP-LISTEN:80,fork TCP:127.0.0.1:3210), or take expect = \"direct\" out.";
 
 /// What to do about an outcome, in a sentence or two; nothing where nothing is to be done.
 pub fn advice(hosting: Hosting, outcome: Outcome, cause: Option<Cause>) -> Option<&'static str> {
@@ -163,6 +187,19 @@ mod tests {
         check(H::Local, None, O::DirectFailed, (V::Investigate, Some(S::Info)));
         check(H::Unknown, None, O::DirectFailed, (V::Investigate, Some(S::Critical)));
         assert!(Verdict::Investigate < Verdict::Healthy);
+    }
+
+    #[test]
+    fn a_fallback_is_a_fault_where_direct_access_is_expected() {
+        use {Hosting as H, Outcome as O, Severity as S, Verdict as V};
+        for hosting in [H::SelfHosted, H::Local, H::Unknown] {
+            assert_eq!(judge_expecting(true, hosting, None, O::HttpFallback), (V::Degraded, Some(S::Warning)));
+            assert_eq!(judge_expecting(false, hosting, None, O::HttpFallback), (V::Expected, None));
+        }
+        assert_eq!(judge_expecting(true, H::Cloud, Some("dev"), O::HttpFallback), (V::Degraded, Some(S::Info)));
+        for outcome in [O::Direct, O::DirectFailed, O::Other] {
+            assert_eq!(judge_expecting(true, H::Local, None, outcome), judge(H::Local, None, outcome));
+        }
     }
 
     #[test]

@@ -345,7 +345,12 @@ impl<'a> Reporter<'a> {
         let filter = &self.settings.filter;
         let failures = self.latest.newest(self.settings.failures, |event, input| {
             let attribution = deployments[*place.get(&event.origin)?].attribution.clone();
-            let row = Row { event: event.clone(), attribution, source: Arc::clone(&self.sources[input]) };
+            let row = Row {
+                event: event.clone(),
+                attribution,
+                source: Arc::clone(&self.sources[input]),
+                expects_direct: false,
+            };
             let grave = matches!(row.verdict(), Verdict::Investigate | Verdict::Degraded);
             (grave && filter.accepts_row(&row)).then_some(row)
         });

@@ -2,7 +2,7 @@
 
 use crate::attribute::Attribution;
 use crate::event::{Event, Outcome, Timestamp};
-use crate::policy::{Severity, Verdict, judge};
+use crate::policy::{Severity, Verdict, judge, judge_expecting};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -149,6 +149,8 @@ pub struct Row {
     pub attribution: Attribution,
     /// The name of the source.
     pub source: std::sync::Arc<str>,
+    /// Whether the configuration says that direct access is expected in its deployment.
+    pub expects_direct: bool,
 }
 
 impl Row {
@@ -159,11 +161,15 @@ impl Row {
 
     /// What to make of the event, and how urgent it is.
     pub fn judgement(&self) -> (Verdict, Option<Severity>) {
-        judge(self.attribution.hosting, self.attribution.deployment_type.as_deref(), self.event.outcome)
+        let kind = self.attribution.deployment_type.as_deref();
+        judge_expecting(self.expects_direct, self.attribution.hosting, kind, self.event.outcome)
     }
 
     /// The value in a column.
     pub fn value(&self, column: Column) -> Value<'_> {
+        if column == Column::Verdict {
+            return Value::Text(self.verdict().as_str());
+        }
         if column.is_of_deployment() {
             return of_deployment(&self.attribution, self.event.outcome, column);
         }

@@ -9,6 +9,7 @@ mod page;
 mod routes;
 mod status;
 
+use crate::alert::notifier::Page;
 use crate::event::Timestamp;
 use crate::ledger::Reader;
 use axum::Router;
@@ -48,6 +49,8 @@ pub struct Serving {
     pub reader: Reader,
     /// When the program started.
     pub started: Timestamp,
+    /// The address of the status page, as alerts give it.
+    pub page: Page,
     /// Whether OpenMetrics says when series came into being.
     pub created_lines: bool,
     /// Who reloads the configuration, where that is enabled.

@@ -44,6 +44,8 @@ pub struct Batch {
 pub enum Found {
     /// A storage access.
     Event(Box<Event>),
+    /// One that the source held when it was first seen: it counts, and alerts nobody.
+    History(Box<Event>),
     /// Convex dropped lines.
     Overflow {
         /// Whose.

@@ -8,6 +8,8 @@ mod remotes;
 mod sources;
 mod summary;
 
+use crate::alert::notifier::Notifier;
+use crate::alert::{self, DeploymentRules, SourceRules};
 use crate::config::{CommandLine, Config, LogFormat};
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Keeper, Message, Reader, Rules, SCRAPES};
@@ -15,6 +17,7 @@ use crate::serve::{ReloadError, Serving, serve};
 use anyhow::Context;
 use sources::Sources;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -28,6 +31,9 @@ const BATCHES: usize = 64;
 
 /// Wishes to reload that wait.
 const RELOADS: usize = 4;
+
+/// How long what is due may take to be sent when everything stops.
+const LAST_WORD: Duration = Duration::from_millis(1500);
 
 /// How long a stop may take, before what is left is given up.
 const STOP: Duration = Duration::from_millis(4500);
@@ -43,13 +49,23 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let (batches, messages) = sync_channel(BATCHES);
     let (scrapes, scraped) = sync_channel(SCRAPES);
     let reader = Reader::new(keeper.view(), scrapes);
+    let (alerts, board) = keeper.outbox();
+    let wake = batches.clone();
     let (alarm, mut alarms) = mpsc::channel(1);
     let mut sources = Sources::new(&config, &keeper, batches, alarm)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let listener = runtime
         .block_on(TcpListener::bind(config.listen))
         .with_context(|| format!("{}: cannot listen there; choose another address with --listen", config.listen))?;
-    tracing::info!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let mut notifier = Notifier::new(runtime.handle().clone(), alerts, board, wake.clone(), &page_at(address), now);
+    notifier.apply(&config.alerting.receivers, config.alerting.external_url.as_deref())?;
+    // Whoever reads that it listens may ask it to stop.
+    let (mut terminate, mut interrupt, mut hangup) = {
+        let _within = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?)
+    };
+    tracing::info!("listening on http://{address}");
     // Dropped when the ledger's thread ends, however it does.
     let (alive, mut dead) = oneshot::channel::<()>();
     let ledger = std::thread::Builder::new()
@@ -65,6 +81,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let serving = Serving {
         reader: reader.clone(),
         started: now(),
+        page: notifier.page(),
         created_lines: config.openmetrics_created,
         reload: config.enable_reload.then_some(reload.clone()),
         config_ok: Arc::clone(&config_ok),
@@ -79,9 +96,6 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
 
     let linger = config.linger;
     let is_sound = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
         let mut watchdog = tokio::time::interval(watchdog());
         let mut ended = ended;
         let mut lingering = None;
@@ -92,10 +106,10 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
                 _ = &mut dead => break,
                 Some(()) = alarms.recv() => return Ok(false),
                 _ = hangup.recv() => {
-                    let _ = apply(command_line, &mut sources, &config_ok);
+                    let _ = apply(command_line, &mut sources, &mut notifier, &config_ok);
                 }
                 Some(answer) = reloads.recv() => {
-                    let _ = answer.send(apply(command_line, &mut sources, &config_ok));
+                    let _ = answer.send(apply(command_line, &mut sources, &mut notifier, &config_ok));
                 }
                 _ = watchdog.tick() => {
                     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
@@ -112,6 +126,13 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let (done, finished) = sync_channel(1);
     std::thread::spawn(move || {
         sources.stop();
+        // What was handed over last may have raised an alert.
+        let (flush, flushed) = sync_channel(1);
+        if wake.send(Message::Flush(flush)).is_ok() {
+            let _ = flushed.recv_timeout(LAST_WORD);
+        }
+        notifier.stop(LAST_WORD);
+        drop(wake);
         let _ = done.send(ledger.join().is_ok());
     });
     let committed = finished.recv_timeout(STOP).unwrap_or(false);
@@ -129,12 +150,19 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
 }
 
 /// Reads the configuration again and puts it to use, if it is right.
-fn apply(command_line: &CommandLine, sources: &mut Sources, config_ok: &AtomicBool) -> Result<(), ReloadError> {
+fn apply(
+    command_line: &CommandLine,
+    sources: &mut Sources,
+    notifier: &mut Notifier,
+    config_ok: &AtomicBool,
+) -> Result<(), ReloadError> {
     let result = Config::load(command_line).map_err(|error| ReloadError::Wrong(error.to_string())).and_then(|config| {
         let config = Arc::new(config);
         sources.apply(&config).map_err(|error| ReloadError::Failed(error.to_string()))?;
-        sources.tell(Message::Rules(rules(&config)));
-        Ok(())
+        sources.tell(Message::Rules(Box::new(rules(&config))));
+        let alerting = &config.alerting;
+        let applied = notifier.apply(&alerting.receivers, alerting.external_url.as_deref());
+        applied.map_err(|error| ReloadError::Failed(error.to_string()))
     });
     config_ok.store(result.is_ok(), Ordering::Relaxed);
     match &result {
@@ -142,6 +170,57 @@ fn apply(command_line: &CommandLine, sources: &mut Sources, config_ok: &AtomicBo
         Err(error) => tracing::error!("the configuration was not taken, the old one stays: {error}"),
     }
     result
+}
+
+/// The address of the status page, as those who are told of alerts can use it.
+fn page_at(listening: SocketAddr) -> String {
+    if !listening.ip().is_unspecified() {
+        return format!("http://{listening}");
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = if name.trim().is_empty() { "localhost" } else { name.trim() };
+    format!("http://{name}:{}", listening.port())
+}
+
+/// What the configuration says of alerts.
+fn alert_rules(config: &Arc<Config>) -> alert::Rules {
+    let of_deployments = Arc::clone(config);
+    let files = config.sources.iter().map(|source| SourceRules {
+        name: Arc::from(source.name.as_str()),
+        silent_after: source.silent_after,
+        may_end: false,
+        catches_up: true,
+        replays: false,
+    });
+    let stdin = config.stdin.iter().map(|source| SourceRules {
+        name: Arc::from(source.name.as_str()),
+        silent_after: None,
+        may_end: true,
+        catches_up: false,
+        replays: true,
+    });
+    let polled = config.convex.iter().map(|source| &source.name);
+    let remote = polled.chain(config.probes.iter().map(|source| &source.name)).map(|name| SourceRules {
+        name: Arc::from(name.as_str()),
+        silent_after: None,
+        may_end: false,
+        catches_up: false,
+        replays: false,
+    });
+    alert::Rules {
+        deployment: Box::new(move |name| {
+            let rule = of_deployments.rule_for(name);
+            rule.map_or_else(DeploymentRules::default, |rule| DeploymentRules {
+                expects_direct: rule.expect_direct,
+                severity: rule.severity,
+                window: rule.window,
+            })
+        }),
+        window: config.alerting.window,
+        max_age: config.alerting.max_age,
+        sources: files.chain(stdin).chain(remote).collect(),
+        receivers: config.alerting.receivers.iter().map(|receiver| Arc::clone(&receiver.name)).collect(),
+    }
 }
 
 fn rules(config: &Arc<Config>) -> Rules {
@@ -153,6 +232,7 @@ fn rules(config: &Arc<Config>) -> Rules {
             of_names.rule_for(name).is_some() || names.iter().any(|deployment| deployment == name)
         }),
         max_deployments: config.max_deployments,
+        alerts: alert_rules(config),
     }
 }
 

@@ -2,13 +2,14 @@
 //! measures what following costs and how soon a line is counted.
 //!
 //! `cargo bench --bench watch -- scenarios` runs the rotations and kills, `-- throughput` a log that grows at full speed,
-//! side by side with mtail where it is installed, `-- idle` a hundred quiet logs, `-- latency` one line after another;
-//! without a word all four are run, and `--help` lists the options. Under `cargo test --benches` all is small, and what
+//! side by side with mtail where it is installed, `-- idle` a hundred quiet logs, `-- latency` one line after another,
+//! `-- alerts` one failure after another through a real Alertmanager; without a word all five are run, and `--help` lists the options. Under `cargo test --benches` all is small, and what
 //! counts is that the counts are right.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are the product of this program")]
 #![allow(clippy::unwrap_used, clippy::string_slice, reason = "a measurement that cannot go on has failed")]
 
+mod alerts;
 mod idle;
 mod latency;
 mod process;
@@ -29,9 +30,11 @@ Follows logs with `storagewatch watch` and checks its counts.
   throughput           a log that grows at full speed, beside mtail where that is installed
   idle                 a hundred quiet logs
   latency              how soon a line that is written is counted
+  alerts               how soon whoever an Alertmanager notifies hears of a failure
 
   --rate N             lines a second of the scenarios (2000 and 20000)
   --lines N            lines of each scenario (20000, or those of five seconds if more) and of the latency (1000)
+  --failures N         failures of the alerts (200)
   --only WORD          only scenarios whose name contains this
   --size SIZE          bytes that the log grows by, with K, M or G (1G)
   --matching N         percent of its lines that are storage accesses (1)
@@ -71,6 +74,9 @@ fn run(options: &Options) -> Result<bool> {
     if wanted("latency") {
         right &= latency::run(options);
     }
+    if wanted("alerts") {
+        right &= alerts::run(options);
+    }
     Ok(right)
 }
 
@@ -79,6 +85,7 @@ struct Options {
     words: Vec<String>,
     rates: Vec<u64>,
     lines: Option<u64>,
+    failures: u64,
     only: Option<String>,
     size: u64,
     matching: u64,
@@ -96,6 +103,7 @@ impl Options {
             words: vec![],
             rates: vec![2_000, 20_000],
             lines: None,
+            failures: 200,
             only: None,
             size: 1 << 30,
             matching: 1,
@@ -105,7 +113,15 @@ impl Options {
         };
         // `cargo bench` passes `--bench`; `cargo test --benches` passes nothing.
         if arguments.peek().is_none() {
-            let small = Self { rates: vec![4_000], lines: Some(2_000), size: 8 << 20, runs: 1, seconds: 1, ..options };
+            let small = Self {
+                rates: vec![4_000],
+                lines: Some(2_000),
+                failures: 20,
+                size: 8 << 20,
+                runs: 1,
+                seconds: 1,
+                ..options
+            };
             return Ok(Some(small));
         }
         while let Some(name) = arguments.next() {
@@ -118,13 +134,14 @@ impl Options {
                 }
                 "--rate" => options.rates = vec![value()?.parse::<u64>()?.max(1)],
                 "--lines" => options.lines = Some(value()?.parse()?),
+                "--failures" => options.failures = value()?.parse::<u64>()?.max(1),
                 "--only" => options.only = Some(value()?),
                 "--size" => options.size = parse_size(&value()?)?,
                 "--matching" => options.matching = value()?.parse::<u64>()?.clamp(1, 100),
                 "--runs" => options.runs = value()?.parse::<usize>()?.max(1),
                 "--seconds" => options.seconds = value()?.parse()?,
                 "--append" => options.append = Some(value()?.into()),
-                "scenarios" | "throughput" | "idle" | "latency" => options.words.push(name),
+                "scenarios" | "throughput" | "idle" | "latency" | "alerts" => options.words.push(name),
                 _ => return Err(format!("{name} is not an option; --help lists them").into()),
             }
         }

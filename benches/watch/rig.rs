@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "the tests use the rest")]
 
+#[path = "../../tests/it/watch/alertmanager.rs"]
+pub(crate) mod alertmanager;
 #[path = "../../tests/it/watch/daemon.rs"]
 pub(crate) mod daemon;
 #[path = "../../tests/it/watch/exposition.rs"]
@@ -10,6 +12,8 @@ pub(crate) mod exposition;
 pub(crate) mod http;
 #[path = "../../tests/it/watch/lines.rs"]
 pub(crate) mod lines;
+#[path = "../../tests/it/watch/receiver.rs"]
+pub(crate) mod receiver;
 #[path = "../../tests/it/watch/scraper.rs"]
 pub(crate) mod scraper;
 #[path = "../../tests/it/watch/waiting.rs"]

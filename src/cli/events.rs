@@ -213,7 +213,7 @@ impl Attributor<'_> {
                 return None;
             }
         }
-        let row = Row { event, attribution, source: Arc::clone(&self.sources[self.input]) };
+        let row = Row { event, attribution, source: Arc::clone(&self.sources[self.input]), expects_direct: false };
         self.filter.accepts_row(&row).then_some(row)
     }
 }

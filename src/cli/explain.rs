@@ -192,7 +192,7 @@ impl Explainer {
         }
         let evidence = attribution.evidence.as_str();
         let truncated = event.truncated;
-        let row = Row { event, attribution, source: Arc::clone(source) };
+        let row = Row { event, attribution, source: Arc::clone(source), expects_direct: false };
         let skipped = [Column::Format, Column::Source, Column::Offset, Column::Outcome];
         let values: Vec<String> = Column::ALL
             .into_iter()

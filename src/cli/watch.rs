@@ -2,6 +2,7 @@
 
 use super::options::Fallback;
 use super::{Exit, say};
+use crate::alert::Address;
 use crate::config::{CommandLine, Config, DeploymentTemplate, LogFormat, LogLevel, Start, Watched};
 use crate::config::{file, remote, survey, values};
 use anyhow::{anyhow, bail};
@@ -66,6 +67,16 @@ pub(super) struct Options {
         value_parser = BoolishValueParser::new()
     )]
     enable_reload: Option<bool>,
+    /// Tell this Alertmanager of alerts, as in http://127.0.0.1:9093, instead of those of the configuration file; several
+    /// are told if there are several [default: none]
+    #[arg(
+        long = "alertmanager",
+        value_name = "URL",
+        env = "STORAGEWATCH_ALERTMANAGER",
+        value_delimiter = ',',
+        value_parser = Address::plain
+    )]
+    alertmanagers: Option<Vec<Address>>,
     /// How the log on standard error is written: text or json [default: text]
     #[arg(long, value_name = "FORMAT", env = "STORAGEWATCH_LOG_FORMAT", hide_possible_values = true)]
     log_format: Option<LogFormat>,
@@ -101,6 +112,7 @@ impl Options {
             linger: self.linger,
             poll_interval: self.poll_interval,
             enable_reload: self.enable_reload,
+            alertmanagers: self.alertmanagers.clone(),
             log_format: self.log_format,
             log_level: self.log_level,
             paths: self.files()?,
@@ -165,7 +177,7 @@ mod tests {
     fn what_is_typed_becomes_values() {
         let all = "/tmp/*.log /tmp/*.log - --config c.toml --listen [::1]:9 --state-dir s --from beginning --linger 1m30s \
                    --deployment {stem} --hosting self_hosted --poll-interval 1s --enable-reload --log-format json \
-                   --log-level debug";
+                   --log-level debug --alertmanager http://a:9093 --alertmanager http://b/am/";
         let service_state_dir = typed("-").unwrap().service_state_dir;
         let expected = CommandLine {
             config: Some("c.toml".into()),
@@ -176,6 +188,7 @@ mod tests {
             linger: Some(Duration::from_secs(90)),
             poll_interval: Some(Duration::from_secs(1)),
             enable_reload: Some(true),
+            alertmanagers: Some(["http://a:9093", "http://b/am"].map(|url| Address::plain(url).unwrap()).to_vec()),
             log_format: Some(LogFormat::Json),
             log_level: Some(LogLevel::Debug),
             paths: vec![Watched::from_word("/tmp/*.log").unwrap()],

@@ -5,6 +5,7 @@
 use super::file::{self, File, SourceSection};
 use super::{Config, ConfigError, ConvexSource, Declared, FILES, FileSource, STDIN, SourceName, StdinSource, Watched};
 use super::{DeploymentTemplate, LogFormat, LogLevel, Start};
+use crate::alert::Address;
 use crate::attribute::Evidence;
 use crate::event::Hosting;
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ pub struct CommandLine {
     pub poll_interval: Option<Duration>,
     /// `--enable-reload`.
     pub enable_reload: Option<bool>,
+    /// `--alertmanager`: instead of those of the file.
+    pub alertmanagers: Option<Vec<Address>>,
     /// `--log-format`.
     pub log_format: Option<LogFormat>,
     /// `--log-level`.
@@ -111,6 +114,7 @@ impl CommandLine {
             convex,
             probes,
             deployments: file.deployments,
+            alerting: file.alert.resolve(self.alertmanagers.as_deref()),
             max_deployments: file.max_deployments.unwrap_or(file::DEFAULT_MAX_DEPLOYMENTS),
         })
     }

@@ -3,6 +3,7 @@
 //! Enters TOML; leaves a [`File`], or the place of the first mistake. Relative paths begin at the file's own directory,
 //! so that a file means the same wherever the program is started.
 
+use super::alert::{self, ALERT, AlertSection};
 use super::document::{self, Section, Wrong};
 use super::remote::{ConvexSection, ProbeSection};
 use super::rules::DeploymentRule;
@@ -37,7 +38,7 @@ const SILENCES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::fr
 /// How many deployments may get series of their own; each has about thirty.
 const MAX_DEPLOYMENTS: RangeInclusive<usize> = 1..=100_000;
 
-const TOP: [&str; 12] = [
+const TOP: [&str; 13] = [
     "listen",
     "state_dir",
     "from",
@@ -49,11 +50,12 @@ const TOP: [&str; 12] = [
     "log_level",
     "source",
     "deployment",
+    "alert",
     "limits",
 ];
 const SOURCE: [&str; 3] = ["file", "convex", "probe"];
 const SOURCE_FILE: [&str; 6] = ["name", "paths", "deployment", "hosting", "silent_after", "from"];
-const DEPLOYMENT: [&str; 2] = ["hosting", "expect"];
+const DEPLOYMENT: [&str; 4] = ["hosting", "expect", "severity", "window"];
 const LIMITS: [&str; 1] = ["deployments"];
 
 /// A configuration file. What it does not set is none.
@@ -72,6 +74,7 @@ pub struct File {
     pub(super) convex: Vec<ConvexSection>,
     pub(super) probes: Vec<ProbeSection>,
     pub(super) deployments: Vec<DeploymentRule>,
+    pub(super) alert: AlertSection,
     pub(super) max_deployments: Option<usize>,
 }
 
@@ -128,7 +131,12 @@ impl File {
                 pattern: values::name_pattern(&name).map_err(|what| Wrong::new(at, format!("deployment: {what}")))?,
                 hosting: section.get("hosting", values::hosting)?,
                 expect_direct: section.get("expect", parsed(expectation))?.is_some(),
+                severity: section.get("severity", alert::severity)?,
+                window: section.get("window", alert::deployment_window)?,
             });
+        }
+        if let Some(section) = top.section("alert", &ALERT)? {
+            file.alert = AlertSection::parse(&section, directory)?;
         }
         if let Some(limits) = top.section("limits", &LIMITS)? {
             file.max_deployments = limits.get("deployments", |value| values::count(value, MAX_DEPLOYMENTS))?;

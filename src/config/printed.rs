@@ -3,6 +3,7 @@
 //! Enters a [`File`]; leaves text. What the file does not set is marked `# default`, or stands as a comment where it has
 //! no default. Of a secret there is only ever the reference.
 
+use super::alert::{self, AlertSection};
 use super::file::{self, File, SourceSection};
 use super::rules::DeploymentRule;
 use super::values::{name_of, written};
@@ -44,6 +45,7 @@ impl File {
         for rule in &self.deployments {
             rule.write(lines)?;
         }
+        self.alert.write(lines)?;
         lines.heading("[limits]")?;
         let limit = self.max_deployments.map(|limit| limit.to_string());
         lines.setting("deployments", limit, &file::DEFAULT_MAX_DEPLOYMENTS.to_string())
@@ -70,7 +72,32 @@ impl DeploymentRule {
         lines.heading(&format!("[deployment.{}]", quoted(self.pattern.as_str())))?;
         lines.optional("hosting", self.hosting.map(hosting), "as the source or the records say")?;
         let expect = self.expect_direct.then(|| quoted("direct"));
-        lines.optional("expect", expect, "what is usual where it runs")
+        lines.optional("expect", expect, "what is usual where it runs")?;
+        let severity = self.severity.map(|severity| quoted(severity.as_str()));
+        lines.optional("severity", severity, "as the policy says")?;
+        lines.optional("window", self.window.map(|time| quoted(&written(time))), "as in [alert]")
+    }
+}
+
+impl AlertSection {
+    fn write(&self, lines: &mut Lines<'_>) -> fmt::Result {
+        let duration = |duration: Duration| quoted(&written(duration));
+        lines.heading("[alert]")?;
+        lines.setting("window", self.window.map(duration), &duration(alert::DEFAULT_WINDOW))?;
+        lines.setting("max_age", self.max_age.map(duration), &duration(alert::DEFAULT_MAX_AGE))?;
+        lines.optional("external_url", self.external_url.as_deref().map(quoted), "where the page is served")?;
+        let alertmanagers: Vec<String> =
+            self.alertmanagers.iter().map(|address| quoted(&address.to_string())).collect();
+        let set = (!alertmanagers.is_empty()).then(|| format!("[{}]", alertmanagers.join(", ")));
+        lines.optional("alertmanagers", set, "none is told")?;
+        for webhook in &self.webhooks {
+            lines.heading("[[alert.webhook]]")?;
+            let name = webhook.name.as_ref().map(|name| quoted(name.as_str()));
+            lines.setting("name", name, &quoted(&webhook.receiver_name()))?;
+            lines.line("url", &quoted(&webhook.url.to_string()))?;
+            lines.line("format", &word(webhook.format))?;
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,9 @@
 use super::Config;
 use crate::attribute::Evidence;
 use crate::event::Hosting;
+use crate::policy::Severity;
 use glob::Pattern;
+use std::time::Duration;
 
 /// Where somebody said that a deployment runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,10 @@ pub struct DeploymentRule {
     pub hosting: Option<Hosting>,
     /// Whether anything but direct access is a fault there, whatever is usual where they run.
     pub expect_direct: bool,
+    /// How urgent their alerts are, whatever the policy says.
+    pub severity: Option<Severity>,
+    /// How long it must be quiet there until an alert is resolved.
+    pub window: Option<Duration>,
 }
 
 impl DeploymentRule {

@@ -3,6 +3,7 @@
 //! Enters sources; leaves sentences about what would surprise. None of it is an error, since files come and go.
 
 use super::{File, Watched};
+use crate::alert::Receiver;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,15 +44,29 @@ impl File {
         }
         let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
         said.extend(self.convex.iter().flat_map(super::remote::ConvexSection::survey));
+        said.extend(self.receivers().iter().filter_map(|receiver| receiver.address.trouble()));
         said
+    }
+
+    /// Who would be told of alerts.
+    pub fn receivers(&self) -> Vec<Receiver> {
+        self.alert.clone().resolve(None).receivers
+    }
+
+    /// The address of the status page that those who are told are given.
+    pub fn page(&self) -> String {
+        let listen = self.listen.unwrap_or(super::file::DEFAULT_LISTEN);
+        self.alert.external_url.clone().unwrap_or_else(|| format!("http://{listen}"))
     }
 }
 
 impl super::Config {
-    /// Says what would surprise in the sources.
+    /// Says what would surprise in the sources and receivers.
     pub fn survey(&self) -> Vec<String> {
         let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
         said.extend(self.convex.iter().flat_map(super::remote::ConvexSource::survey));
+        let receivers = &self.alerting.receivers;
+        said.extend(receivers.iter().filter_map(|receiver| receiver.address.trouble()));
         said
     }
 }

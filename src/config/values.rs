@@ -170,7 +170,7 @@ pub fn duration_within(text: &str, bounds: &RangeInclusive<Duration>) -> Result<
 }
 
 /// A duration as it is written.
-pub(super) fn written(duration: Duration) -> String {
+pub(crate) fn written(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(|_| format!("{}s", duration.as_secs()), |d| format!("{d:#}"))
 }
 

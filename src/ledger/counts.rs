@@ -53,6 +53,9 @@ pub struct PlaceCounts {
     pub created: Timestamp,
     /// Set while the series are shown at 0, because a scraper has yet to see them there.
     pub held: Option<Hold>,
+    /// Whether the configuration says that direct access is expected; not kept, since it may say otherwise tomorrow.
+    #[serde(skip)]
+    pub expects_direct: bool,
 }
 
 /// A histogram of sizes.

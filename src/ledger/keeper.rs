@@ -7,17 +7,19 @@ use super::counts::{Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Skipp
 use super::scrapers::Scrapers;
 use super::store::{Rows, Store, StoreError, Write};
 use super::{Scrape, View};
+use crate::alert::{self, Alerts, Board, Snapshot};
 use crate::attribute::{Attribution, Evidence, Known, attribute};
 use crate::dedupe::{self, Dedupe};
 use crate::event::{Event, Hosting, Identity, Origin, Outcome, Timestamp};
 use crate::policy::Verdict;
 use crate::row::Row;
 use crate::source::{Batch, Found};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Keys of records that are kept.
 const KEYS: usize = 1_000_000;
@@ -49,6 +51,8 @@ pub struct Rules {
     pub is_named: ByName<bool>,
     /// How many deployments there may be.
     pub max_deployments: usize,
+    /// What it says of alerts.
+    pub alerts: alert::Rules,
 }
 
 /// What the keeper is told.
@@ -56,7 +60,11 @@ pub enum Message {
     /// Something was read.
     Batch(Box<Batch>),
     /// The configuration has changed.
-    Rules(Rules),
+    Rules(Box<Rules>),
+    /// There is something on the board.
+    Notified,
+    /// To be answered when everything before it was committed and published, or could not be.
+    Flush(SyncSender<()>),
 }
 
 /// The ledger's state, and how it becomes durable.
@@ -77,6 +85,17 @@ pub struct Keeper {
     next: View,
     pending: Pending,
     cursors: Vec<((String, String), String)>,
+    alerts: Alerts,
+    /// Where those who send find what was committed, and where they leave word.
+    sent: watch::Sender<Snapshot>,
+    board: Arc<Board>,
+    next_failure: u64,
+    /// Sources of which nothing was known before this run and that have not caught up: what they cannot use is history.
+    first_sight: HashSet<Arc<str>>,
+    /// When what is being counted is counted.
+    now: Timestamp,
+    /// To be answered after the next commit.
+    flushes: Vec<SyncSender<()>>,
 }
 
 /// What was counted since the last commit that succeeded.
@@ -87,14 +106,17 @@ struct Pending {
     known: BTreeMap<Arc<str>, (Evidence, Hosting)>,
     cursors: BTreeMap<(String, String), Option<String>>,
     keys: Vec<(u64, (u128, i64))>,
+    failures: VecDeque<(u64, Arc<Row>)>,
+    notifications: bool,
     something: bool,
 }
 
 impl Keeper {
     /// Opens the ledger in a directory, or in memory.
-    pub fn open(directory: Option<&Path>, rules: Rules) -> Result<Self, StoreError> {
+    pub fn open(directory: Option<&Path>, mut rules: Rules) -> Result<Self, StoreError> {
         let store = Store::open(directory)?;
         let rows = if directory.is_some() { store.rows()? } else { Rows::default() };
+        let alerts = Alerts::new(std::mem::take(&mut rules.alerts));
         let mut keeper = Self {
             store,
             rules,
@@ -111,12 +133,21 @@ impl Keeper {
             next: View::default(),
             pending: Pending::default(),
             cursors: Vec::new(),
+            alerts,
+            sent: watch::Sender::default(),
+            board: Arc::default(),
+            next_failure: 0,
+            first_sight: HashSet::new(),
+            now: Timestamp::default(),
+            flushes: Vec::new(),
         };
         keeper.load(rows).map_err(|(row, reason)| StoreError::Damaged {
             path: directory.unwrap_or(Path::new("")).join(super::store::FILE),
             reason: format!("row {row}: {reason}"),
         })?;
-        keeper.publish();
+        keeper.expect();
+        keeper.next.alerts = keeper.alerts.snapshot();
+        keeper.publish(None);
         Ok(keeper)
     }
 
@@ -140,11 +171,25 @@ impl Keeper {
             self.keys_seen.insert(number, seen);
             self.next_key = number + 1;
         }
+        let mut heard = None;
         for (key, value) in rows.meta {
-            if key == "scrapers" {
-                self.scrapers = serde_json::from_str(&value).map_err(|error| (key, error))?;
+            match key.as_str() {
+                "scrapers" => self.scrapers = serde_json::from_str(&value).map_err(|error| (key, error))?,
+                "notifications" => {
+                    self.next.notifications = serde_json::from_str(&value).map_err(|error| (key, error))?;
+                }
+                "heard" => heard = Some(value),
+                _ => {}
             }
         }
+        self.alerts.load(rows.alerts, heard.as_deref())?;
+        for (number, value) in rows.failures {
+            let (event, attribution, source, expects_direct) =
+                serde_json::from_str(&value).map_err(|error| (format!("failure {number}"), error))?;
+            self.next.failures.push_front(Arc::new(Row { event, attribution, source, expects_direct }));
+            self.next_failure = number + 1;
+        }
+        self.next.failures.truncate(FAILURES);
         self.next.places = self.places.clone();
         self.next.sources = self
             .sources
@@ -166,11 +211,22 @@ impl Keeper {
         Arc::clone(&self.view)
     }
 
+    /// What was committed of alerts, and where those who send leave word.
+    pub fn outbox(&self) -> (watch::Receiver<Snapshot>, Arc<Board>) {
+        (self.sent.subscribe(), Arc::clone(&self.board))
+    }
+
     /// Works until nobody can send any more; then what is pending is committed.
     pub fn run(mut self, messages: &Receiver<Message>, scrapes: &Receiver<Scrape>, now: impl Fn() -> Timestamp) {
+        // What was quiet for long enough meanwhile is resolved before anybody is told that it fires still.
+        self.now = now();
+        self.alerts.tick(self.now, &self.next.sources, self.next.caught_up);
+        self.commit();
+        self.sent.send_replace(Arc::clone(&self.next.alerts));
         loop {
             let wait = if self.scrapers.is_awaited() { WHILE_HELD } else { AT_REST };
             let first = messages.recv_timeout(wait);
+            self.now = now();
             for scrape in scrapes.try_iter() {
                 self.note(scrape);
             }
@@ -183,25 +239,66 @@ impl Keeper {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
+                    self.hear();
                     self.commit();
                     return;
                 }
             }
             let now = now();
+            self.now = now;
             self.release(now);
+            self.hear();
+            self.alerts.tick(now, &self.next.sources, self.next.caught_up);
             // Who scrapes is known after a restart, too.
             if self.scrapers.is_stale(now) {
                 self.scrapers.saved(now);
                 self.pending.something = true;
             }
             self.commit();
+            for flush in self.flushes.drain(..) {
+                let _ = flush.try_send(());
+            }
+        }
+    }
+
+    /// Takes what those who send have left word of.
+    fn hear(&mut self) {
+        let mut notes = self.board.take();
+        for (receiver, sent) in std::mem::take(&mut notes.sent) {
+            let counts = self.next.notifications.entry(receiver).or_default();
+            counts.iter_mut().zip(sent).for_each(|(count, more)| *count += more);
+            self.pending.notifications = true;
+        }
+        self.alerts.notes(notes);
+    }
+
+    /// Puts to use what the configuration says of deployments that are there.
+    fn expect(&mut self) {
+        for (place, counts) in &mut self.places {
+            let expects_direct = (self.alerts.rules().deployment)(&place.deployment).expects_direct;
+            if counts.expects_direct != expects_direct {
+                Arc::make_mut(counts).expects_direct = expects_direct;
+                self.pending.places.insert(place.clone());
+                self.pending.something = true;
+            }
+        }
+        for receiver in &self.alerts.rules().receivers {
+            self.next.notifications.entry(Arc::clone(receiver)).or_default();
         }
     }
 
     fn take(&mut self, message: Message) {
         match message {
             Message::Batch(batch) => self.count(*batch),
-            Message::Rules(rules) => self.rules = rules,
+            Message::Rules(mut rules) => {
+                self.alerts.set_rules(std::mem::take(&mut rules.alerts));
+                self.rules = *rules;
+                self.expect();
+                self.pending.something = true;
+            }
+            // What is on the board is taken before each commit.
+            Message::Notified => {}
+            Message::Flush(done) => self.flushes.push(done),
         }
     }
 
@@ -209,11 +306,12 @@ impl Keeper {
         self.pending.something = true;
         for found in std::mem::take(&mut batch.found) {
             match found {
-                Found::Event(event) => self.event(*event, &mut batch),
+                Found::Event(event) => self.event(*event, &mut batch, false),
+                Found::History(event) => self.event(*event, &mut batch, true),
                 Found::Overflow { origin, identity } => {
                     let attribution = self.attribution(&origin, &batch);
                     if !self.is_repeat(identity, &attribution, &mut batch) {
-                        self.place(&attribution, &origin, batch.read_at).overflows += 1;
+                        self.place(&attribution, &origin, batch.read_at).1.overflows += 1;
                     }
                 }
                 Found::Deployment(origin) => {
@@ -229,6 +327,18 @@ impl Keeper {
                     }
                 }
             }
+        }
+        let mut rules = self.alerts.rules().sources.iter();
+        if !self.sources.contains_key(&batch.source)
+            && rules.any(|rules| rules.catches_up && rules.name == batch.source)
+        {
+            self.first_sight.insert(Arc::clone(&batch.source));
+        }
+        if batch.caught_up {
+            self.first_sight.remove(&batch.source);
+        }
+        if !self.first_sight.contains(&batch.source) {
+            self.alerts.counted(self.now, &batch.source, &batch.counts);
         }
         let counts = self
             .sources
@@ -246,7 +356,7 @@ impl Keeper {
         }
     }
 
-    fn event(&mut self, mut event: Event, batch: &mut Batch) {
+    fn event(&mut self, mut event: Event, batch: &mut Batch, is_history: bool) {
         let attribution = self.attribution(&event.origin, batch);
         if self.is_repeat(event.identity, &attribution, batch) {
             return;
@@ -255,7 +365,7 @@ impl Keeper {
         let time = event.time.map_or(batch.read_at, |time| time.min(batch.read_at));
         event.time.get_or_insert(batch.read_at);
         let origin = Arc::clone(&event.origin);
-        let counts = self.place(&attribution, &origin, batch.read_at);
+        let (place, counts) = self.place(&attribution, &origin, batch.read_at);
         let outcome = event.outcome as usize;
         counts.outcomes[outcome] += 1;
         if event.outcome == Outcome::DirectFailed
@@ -275,10 +385,22 @@ impl Keeper {
                 time: Some(time),
             });
         }
-        let row = Row { event, attribution, source: Arc::clone(&batch.source) };
-        if matches!(row.verdict(), Verdict::Investigate | Verdict::Degraded) {
-            self.next.failures.push_front(Arc::new(row));
-            self.next.failures.truncate(FAILURES);
+        let expects_direct = counts.expects_direct;
+        let row = Row { event, attribution, source: Arc::clone(&batch.source), expects_direct };
+        if !matches!(row.verdict(), Verdict::Investigate | Verdict::Degraded) {
+            return;
+        }
+        if !is_history {
+            let kind = self.places.get(&place).and_then(|counts| counts.deployment_type.as_deref());
+            self.alerts.event(self.now, &batch.source, &place, kind, time, &row.event);
+        }
+        let row = Arc::new(row);
+        self.next.failures.push_front(Arc::clone(&row));
+        self.next.failures.truncate(FAILURES);
+        self.pending.failures.push_back((self.next_failure, row));
+        self.next_failure += 1;
+        while self.pending.failures.len() > FAILURES {
+            self.pending.failures.pop_front();
         }
     }
 
@@ -315,7 +437,7 @@ impl Keeper {
     }
 
     /// The counts of a place, which is born if it is new.
-    fn place(&mut self, attribution: &Attribution, origin: &Origin, now: Timestamp) -> &mut PlaceCounts {
+    fn place(&mut self, attribution: &Attribution, origin: &Origin, now: Timestamp) -> (Place, &mut PlaceCounts) {
         let mut place = Place { deployment: Arc::clone(&attribution.deployment), hosting: attribution.hosting };
         let is_new = !self.places.contains_key(&place) && !self.deployments.contains(&place.deployment);
         if is_new && self.deployments.len() >= self.rules.max_deployments && !(self.rules.is_named)(&place.deployment) {
@@ -328,11 +450,13 @@ impl Keeper {
         }
         let is_other = &*place.deployment == OTHER_DEPLOYMENTS;
         self.pending.places.insert(place.clone());
-        let scrapers = &mut self.scrapers;
+        let (scrapers, alerts) = (&mut self.scrapers, &mut self.alerts);
         let counts = Arc::make_mut(self.places.entry(place.clone()).or_insert_with(|| {
             let held = scrapers.hold(&place, now);
             let held = held.then(|| Hold { since: now, seen_by: Vec::new() });
-            Arc::new(PlaceCounts { created: now, held, ..PlaceCounts::default() })
+            let expects_direct = (alerts.rules().deployment)(&place.deployment).expects_direct;
+            alerts.places_changed();
+            Arc::new(PlaceCounts { created: now, held, expects_direct, ..PlaceCounts::default() })
         }));
         if !is_other {
             counts.evidence = Some(attribution.evidence);
@@ -343,10 +467,11 @@ impl Keeper {
             ] {
                 if said.is_some() && slot != said {
                     slot.clone_from(said);
+                    alerts.places_changed();
                 }
             }
         }
-        counts
+        (place, counts)
     }
 
     fn note(&mut self, scrape: Scrape) {
@@ -378,7 +503,7 @@ impl Keeper {
     }
 
     fn commit(&mut self) {
-        if !self.pending.something {
+        if !self.pending.something && !self.pending.notifications && !self.alerts.has_changed() {
             return;
         }
         let write = self.write();
@@ -389,7 +514,8 @@ impl Keeper {
                 if self.next.trouble.take().is_some() {
                     tracing::info!("the ledger commits again");
                 }
-                self.publish();
+                let alerts = self.alerts.committed(self.now);
+                self.publish(alerts);
             }
             Err(error) => {
                 let text = error.to_string();
@@ -414,6 +540,13 @@ impl Keeper {
         if !self.scrapers.is_empty() {
             meta.push(("scrapers", json(&self.scrapers)));
         }
+        if pending.notifications {
+            meta.push(("notifications", json(&self.next.notifications)));
+        }
+        meta.extend(self.alerts.heard().map(|heard| ("heard", heard)));
+        let failure = |(number, row): &(u64, Arc<Row>)| {
+            (*number, json(&(&row.event, &row.attribution, &row.source, row.expects_direct)))
+        };
         Write {
             meta,
             places: pending.places.iter().filter_map(|p| Some((json(p), json(&**self.places.get(p)?)))).collect(),
@@ -422,10 +555,14 @@ impl Keeper {
             cursors: pending.cursors.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             keys: pending.keys.clone(),
             keys_from: self.next_key.saturating_sub(KEYS as u64),
+            alerts: self.alerts.rows(),
+            failures: pending.failures.iter().map(failure).collect(),
+            failures_from: self.next_failure.saturating_sub(FAILURES as u64),
         }
     }
 
-    fn publish(&mut self) {
+    /// Shows what was committed, then has it told, where alerts have changed.
+    fn publish(&mut self, alerts: Option<Snapshot>) {
         let pending = std::mem::take(&mut self.pending);
         for place in pending.places {
             if let Some(counts) = self.places.get(&place) {
@@ -438,6 +575,15 @@ impl Keeper {
             }
         }
         self.next.folded = self.folded.len() as u64;
+        if let Some(series) = self.alerts.series(&self.places) {
+            self.next.alert_series = Arc::new(series);
+        }
+        if let Some(alerts) = &alerts {
+            self.next.alerts = Arc::clone(alerts);
+        }
         self.view.write().unwrap_or_else(PoisonError::into_inner).clone_from(&self.next);
+        if let Some(alerts) = alerts {
+            self.sent.send_replace(alerts);
+        }
     }
 }

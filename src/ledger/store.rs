@@ -23,6 +23,8 @@ const SOURCES: TableDefinition<'_, &str, &str> = TableDefinition::new("sources")
 const KNOWN: TableDefinition<'_, &str, &str> = TableDefinition::new("known");
 const CURSORS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("cursors");
 const KEYS: TableDefinition<'_, u64, (u128, i64)> = TableDefinition::new("keys");
+const ALERTS: TableDefinition<'_, &str, &str> = TableDefinition::new("alerts");
+const FAILURES: TableDefinition<'_, u64, &str> = TableDefinition::new("failures");
 
 /// Why the ledger cannot be used.
 #[derive(Debug, Error)]
@@ -82,6 +84,12 @@ pub(super) struct Write {
     pub(super) keys: Vec<(u64, (u128, i64))>,
     /// Keys below this number are dropped.
     pub(super) keys_from: u64,
+    /// By what they are about; none removes the row.
+    pub(super) alerts: Vec<(String, Option<String>)>,
+    /// By number: the latest failures.
+    pub(super) failures: Vec<(u64, String)>,
+    /// Failures below this number are dropped.
+    pub(super) failures_from: u64,
 }
 
 /// All that is there.
@@ -93,6 +101,8 @@ pub(super) struct Rows {
     pub(super) known: Vec<(String, String)>,
     pub(super) cursors: Vec<((String, String), String)>,
     pub(super) keys: Vec<(u64, (u128, i64))>,
+    pub(super) alerts: Vec<(String, String)>,
+    pub(super) failures: Vec<(u64, String)>,
 }
 
 /// The database, on disk or in memory.
@@ -213,6 +223,11 @@ impl Store {
             let (key, value) = row?;
             rows.keys.push((key.value(), value.value()));
         }
+        rows.alerts = texts(&read.open_table(ALERTS)?)?;
+        for row in read.open_table(FAILURES)?.iter()? {
+            let (key, value) = row?;
+            rows.failures.push((key.value(), value.value().to_owned()));
+        }
         Ok(rows)
     }
 
@@ -277,6 +292,20 @@ fn put(database: &Database, write: &Write) -> Result<(), redb::Error> {
         }
         if !write.keys.is_empty() && write.keys_from > 0 {
             keys.retain_in(..write.keys_from, |_, _| false)?;
+        }
+        let mut alerts = transaction.open_table(ALERTS)?;
+        for (key, value) in &write.alerts {
+            match value {
+                Some(value) => alerts.insert(key.as_str(), value.as_str())?,
+                None => alerts.remove(key.as_str())?,
+            };
+        }
+        let mut failures = transaction.open_table(FAILURES)?;
+        for (number, value) in &write.failures {
+            failures.insert(number, value.as_str())?;
+        }
+        if !write.failures.is_empty() && write.failures_from > 0 {
+            failures.retain_in(..write.failures_from, |_, _| false)?;
         }
     }
     transaction.commit()?;

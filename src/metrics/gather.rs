@@ -4,6 +4,7 @@
 //! back shows 0 everywhere. A time that is not known yet is no series.
 
 use super::{Kind, Metric};
+use crate::alert::Sent;
 use crate::event::{Cause, Outcome, Timestamp};
 use crate::ledger::{
     COMMIT_BUCKETS, CommitTimes, Exemplar, Place, PlaceCounts, Rotation, SIZE_BUCKETS, Sizes, Skipped, SourceCounts,
@@ -67,6 +68,15 @@ pub fn gather(view: &View, own: &SelfState) -> Vec<Family> {
             if let Some(duration) = state.duration {
                 families.gauge(Metric::ProbeDuration, &labels, duration.as_secs_f64());
             }
+        }
+    }
+    for (series, fires) in &*view.alert_series {
+        let labels = [series.name.as_str(), &*series.deployment, series.hosting, series.severity.as_str()];
+        families.gauge(Metric::AlertFiring, &labels, f64::from(*fires));
+    }
+    for (receiver, sent) in &view.notifications {
+        for (result, count) in Sent::ALL.into_iter().zip(*sent) {
+            families.counter(Metric::Notifications, &[&**receiver, result.as_str()], count, Note::default());
         }
     }
     for (name, (counts, state)) in &view.sources {

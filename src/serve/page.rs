@@ -1,6 +1,7 @@
 //! The status page: a view as HTML, without scripts. What logs brought is shown as text, whatever it contains.
 
 use super::status::verdict;
+use crate::alert::annotations;
 use crate::event::{Outcome, Timestamp};
 use crate::ledger::{Skipped, View};
 use crate::report::terminal::safe;
@@ -39,6 +40,8 @@ pub(super) fn page(view: &View, started: Timestamp) -> String {
     if let Some(trouble) = &view.trouble {
         let _ = writeln!(html, "<p class=\"trouble\">Counts cannot be made durable: {}", text(trouble));
     }
+    html.push_str("<h2 id=\"alerts\">Alerts</h2>\n");
+    alerts(view, &mut html);
     html.push_str("<h2>Deployments</h2>\n");
     deployments(view, &mut html);
     html.push_str("<h2>Sources</h2>\n");
@@ -61,6 +64,28 @@ pub(super) fn runbook() -> String {
     }
     html.push_str("</ul>\n</html>\n");
     html
+}
+
+fn alerts(view: &View, html: &mut String) {
+    let mut firing = view.alerts.iter().filter(|alert| alert.is_firing()).peekable();
+    if firing.peek().is_none() {
+        html.push_str("<p>None fires.\n");
+        return;
+    }
+    head(["alert", "severity", "since", "count", "last", "about", "advice"], html);
+    for alert in firing {
+        let annotations = annotations(alert, "");
+        let of = |wanted: &str| annotations.iter().find(|(name, _)| *name == wanted).map_or("", |(_, value)| value);
+        let _ = write!(html, "<tr><td>{}<td>{}<td>{}", alert.key.name, alert.key.severity.as_str(), alert.since);
+        let _ = write!(html, "<td class=\"number\">{}<td>{}", alert.count, alert.last);
+        let _ = writeln!(
+            html,
+            "<td>{}<td>{}",
+            text(&format!("{}. {}", of("summary"), of("description"))),
+            text(of("advice"))
+        );
+    }
+    html.push_str("</table>\n");
 }
 
 fn deployments(view: &View, html: &mut String) {

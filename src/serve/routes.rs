@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use prometheus::proto::MetricFamily;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
@@ -148,7 +149,8 @@ async fn reload(State(serving): State<Serving>, headers: HeaderMap) -> Response 
 
 async fn show_status(State(serving): State<Serving>) -> Response {
     let config_ok = serving.config_ok.load(Ordering::Relaxed);
-    let status = status::status(&serving.reader.view(), serving.started, config_ok);
+    let page = Arc::clone(&serving.page.read().unwrap_or_else(PoisonError::into_inner));
+    let status = status::status(&serving.reader.view(), serving.started, config_ok, &page);
     ([(header::CONTENT_TYPE, "application/json")], format!("{status:#}\n")).into_response()
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Unlike the metrics it shows what was committed of a newborn deployment at once: nothing computes increases from it.
 
-use crate::event::{Cause, Outcome, Timestamp};
+use crate::alert::{Alert, annotations};
+use crate::event::{Cause, Hosting, Outcome, Timestamp};
 use crate::ledger::{Place, PlaceCounts, Rotation, Skipped, SourceCounts, SourceState, View};
-use crate::policy::{Verdict, judge};
+use crate::policy::{Verdict, judge_expecting};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// The whole status.
-pub(super) fn status(view: &View, started: Timestamp, config_ok: bool) -> Value {
+pub(super) fn status(view: &View, started: Timestamp, config_ok: bool, page: &str) -> Value {
     json!({
         "storagewatch": env!("CARGO_PKG_VERSION"),
         "revision": crate::metrics::REVISION,
@@ -18,6 +19,7 @@ pub(super) fn status(view: &View, started: Timestamp, config_ok: bool) -> Value 
         "trouble": view.trouble,
         "config_ok": config_ok,
         "deployments_folded": view.folded,
+        "alerts": view.alerts.iter().filter(|alert| alert.is_firing()).map(|fires| alert(fires, page)).collect::<Vec<_>>(),
         "deployments": view.places.iter().map(|(place, counts)| deployment(place, counts)).collect::<Vec<_>>(),
         "sources": view.sources.iter().map(|(name, (counts, state))| source(name, counts, *state)).collect::<Vec<_>>(),
         "failures": view.failures.iter().filter_map(|row| row.serialize(serde_json::value::Serializer).ok()).collect::<Vec<_>>(),
@@ -27,8 +29,25 @@ pub(super) fn status(view: &View, started: Timestamp, config_ok: bool) -> Value 
 /// What to make of a deployment: the gravest of what its accesses mean there.
 pub(super) fn verdict(place: &Place, counts: &PlaceCounts) -> Verdict {
     let seen = Outcome::ALL.into_iter().zip(counts.outcomes).filter(|(_, count)| *count > 0);
-    let verdicts = seen.map(|(outcome, _)| judge(place.hosting, counts.deployment_type.as_deref(), outcome).0);
+    let kind = counts.deployment_type.as_deref();
+    let verdicts = seen.map(|(outcome, _)| judge_expecting(counts.expects_direct, place.hosting, kind, outcome).0);
     verdicts.min().unwrap_or(Verdict::Healthy)
+}
+
+fn alert(alert: &Alert, page: &str) -> Value {
+    let key = &alert.key;
+    let annotations = annotations(alert, page).into_iter().map(|(name, value)| (name.to_owned(), json!(value)));
+    json!({
+        "name": key.name.as_str(),
+        "deployment": key.deployment.as_deref(),
+        "hosting": key.hosting.map(Hosting::as_str),
+        "severity": key.severity.as_str(),
+        "source": key.source.as_deref(),
+        "since": alert.since.to_string(),
+        "count": alert.count,
+        "last": alert.last.to_string(),
+        "annotations": annotations.collect::<Map<_, _>>(),
+    })
 }
 
 fn deployment(place: &Place, counts: &PlaceCounts) -> Value {

@@ -29,6 +29,18 @@ impl Collected {
         self.counts.skip(Skipped::Oversize, counts.oversize);
     }
 
+    /// Makes history of the events whose records begin before a byte.
+    pub(super) fn make_history(&mut self, before: u64) {
+        if before == 0 {
+            return;
+        }
+        let found = std::mem::take(&mut self.found).into_iter().map(|found| match found {
+            Found::Event(event) if event.offset < before => Found::History(event),
+            other => other,
+        });
+        self.found = found.collect();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty() && self.counts == SourceCounts::default()
     }

@@ -346,7 +346,7 @@ impl Poller {
         };
         for found in &mut collected.found {
             match found {
-                Found::Event(event) => {
+                Found::Event(event) | Found::History(event) => {
                     event.origin = Arc::clone(&self.origin);
                     keep(&mut event.identity);
                 }
@@ -356,6 +356,9 @@ impl Poller {
                 }
                 Found::Deployment(_) | Found::Probe { .. } => {}
             }
+        }
+        if is_history {
+            collected.make_history(u64::MAX);
         }
         (collected.found, collected.counts)
     }

@@ -366,6 +366,9 @@ impl Follower {
         let history = is_first && !(self.options.from_beginning && entry.is_base);
         let file = open_same(&entry.path, entry.inode)?;
         tracing::debug!("{}: a new file, {} bytes", entry.path.display(), entry.size);
+        if is_first && !history {
+            cursor.history = if compressed { u64::MAX } else { last_line(&file, entry.size)? };
+        }
         if history && !compressed {
             cursor.offset = if entry.is_base { last_line(&file, entry.size)? } else { entry.size };
             let start = cursor.offset.saturating_sub(reader::RECENT as u64);
@@ -418,6 +421,7 @@ impl Follower {
             tail.finish(&mut self.buffer, &mut collected);
             tail.close();
         }
+        collected.make_history(tail.cursor.history);
         if !collected.banners.is_empty() {
             tail.cursor.banners.clone_from(&collected.banners);
         }

@@ -36,7 +36,7 @@ fn load(text: &str, command_line: CommandLine) -> Config {
 #[test]
 fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
     let known = "listen, state_dir, from, linger, poll_interval, openmetrics_created, enable_reload, log_format, \
-                 log_level, source, deployment, limits";
+                 log_level, source, deployment, alert, limits";
     let source = |more: &str| format!("{SOURCE}{more}");
     let polled = |more: &str| format!("[[source.convex]]\nurl = \"http://127.0.0.1:3210\"\nkey = \"env:KEY\"\n{more}");
     for (text, expected) in [
@@ -55,8 +55,8 @@ fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
         ),
         (&source("pahts = []"), "4:1: unknown key 'pahts' in [[source.file]]; did you mean 'paths'?"),
         (
-            "[deployment.\"happy-*\"]\nseverity = \"warning\"",
-            "2:1: unknown key 'severity' in [deployment.\"happy-*\"]; known there: hosting, expect",
+            "[deployment.\"happy-*\"]\nweather = \"fine\"",
+            "2:1: unknown key 'weather' in [deployment.\"happy-*\"]; known there: hosting, expect, severity, window",
         ),
         // Types.
         ("listen = 5", "1:10: listen: expected text in quotes, found a number; put quotes around it"),
@@ -157,6 +157,47 @@ fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
             "[deployment.a]\nexpect = \"fallback\"",
             "2:10: expect: 'fallback' cannot be expected; write direct, or leave the key out",
         ),
+        (
+            "[deployment.a]\nseverity = \"page\"",
+            "2:12: severity: 'page' is no severity; write critical, warning or info",
+        ),
+        ("[deployment.a]\nwindow = \"0s\"", "2:10: window: '0s' is out of bounds; write 1s to 168h"),
+        // Alerts.
+        ("[alert]\nwindow = \"200h\"", "2:10: window: '200h' is out of bounds; write 1s to 168h"),
+        ("[alert]\nmax_age = \"1s\"", "2:11: max_age: '1s' is out of bounds; write 1m to 8784h"),
+        ("[alert]\nalertmanager = \"x\"", "2:1: unknown key 'alertmanager' in [alert]; did you mean 'alertmanagers'?"),
+        (
+            "[alert]\nalertmanagers = \"http://a\"",
+            "2:17: alertmanagers: expected an array, as in [\"http://127.0.0.1:9093\"], found text",
+        ),
+        (
+            "[alert]\nalertmanagers = [\"a:9093\"]",
+            "2:18: alertmanagers: no address that begins with http:// or https://; write one as in http://127.0.0.1:9093",
+        ),
+        (
+            "[alert]\nalertmanagers = [\"http://user:hunter2@a\"]",
+            "2:18: alertmanagers: an address with a password is a secret; write env:NAME or file:PATH",
+        ),
+        (
+            "[alert]\nalertmanagers = [\"http://a\", \"http://a/\"]",
+            "2:30: alertmanagers: http://a stands there already; take it out",
+        ),
+        (
+            "[[alert.webhook]]\nformat = \"slack\"",
+            "1:1: [[alert.webhook]] has no url; add one, as in url = \"env:SLACK_URL\"",
+        ),
+        (
+            "[[alert.webhook]]\nurl = \"https://hooks.slack.com/services/hunter2\"",
+            "2:7: url: a secret is never written here; write env:NAME or file:PATH",
+        ),
+        (
+            "[[alert.webhook]]\nurl = \"env:A\"\nformat = \"teams\"",
+            "3:10: format: 'teams' is not known here; write json or slack or discord",
+        ),
+        (
+            "[[alert.webhook]]\nurl = \"env:A\"\n[[alert.webhook]]\nurl = \"env:B\"",
+            "4:7: [[alert.webhook]]: one above is called 'json' already; give this one a name",
+        ),
     ] {
         let (status, out, err) = check(text);
         assert_eq!(err, format!("storagewatch: DIR/watch.toml:{expected}\n"), "{text}");
@@ -186,7 +227,10 @@ fn what_is_resolved_shows_every_default_and_reads_back_the_same() {
                 silent_after = \"90m\"\nfrom = \"end\"\n\
                 [[source.convex]]\nurl = \"https://happy-otter-123.convex.cloud/\"\nkey = \"file:key\"\n\
                 [[source.probe]]\nurl = \"https://happy-otter-123.convex.cloud\"\ndeployment = \"x\"\nhosting = \"cloud\"\n\
-                [deployment.\"happy-*\"]\nhosting = \"cloud\"\n[deployment.calm-owl-7]\nexpect = \"direct\"\n";
+                [deployment.\"happy-*\"]\nhosting = \"cloud\"\nseverity = \"warning\"\nwindow = \"600s\"\n\
+                [deployment.calm-owl-7]\nexpect = \"direct\"\n\
+                [alert]\nwindow = \"60s\"\nalertmanagers = [\"http://127.0.0.1:9093/\", \"env:PATH\"]\n\
+                [[alert.webhook]]\nurl = \"env:PATH\"\nformat = \"slack\"\n";
     let (status, resolved, _) = check(text);
     let expected = "\
 listen = \"127.0.0.1:10045\" # default
@@ -233,10 +277,25 @@ hosting = \"cloud\"
 [deployment.\"happy-*\"]
 hosting = \"cloud\"
 # expect is not set: what is usual where it runs
+severity = \"warning\"
+window = \"10m\"
 
 [deployment.\"calm-owl-7\"]
 # hosting is not set: as the source or the records say
 expect = \"direct\"
+# severity is not set: as the policy says
+# window is not set: as in [alert]
+
+[alert]
+window = \"1m\"
+max_age = \"24h\" # default
+# external_url is not set: where the page is served
+alertmanagers = [\"http://127.0.0.1:9093\", \"env:PATH\"]
+
+[[alert.webhook]]
+name = \"slack\" # default
+url = \"env:PATH\"
+format = \"slack\"
 
 [limits]
 deployments = 1000 # default
@@ -463,6 +522,7 @@ fn help_names_every_option_and_its_variable() {
         "hosting",
         "poll-interval",
         "enable-reload",
+        "alertmanager",
         "log-format",
         "log-level",
     ] {
@@ -474,7 +534,8 @@ fn help_names_every_option_and_its_variable() {
     for command in ["check", "print"] {
         let (status, out, err) = run(&[command, "--help"], b"");
         assert_eq!((status, err.as_str()), (0, ""));
-        assert!(out.contains(&format!("Usage: storagewatch {command} <")), "{out}");
+        let usage = out.lines().find(|line| line.starts_with(&format!("Usage: storagewatch {command} ")));
+        assert!(usage.is_some_and(|usage| usage.ends_with('>')), "{out}");
     }
 }
 

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on has failed, and its texts are its own"
 )]
 
+mod alert;
 mod bounds;
 mod command_line;
 mod config;

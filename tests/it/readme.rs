@@ -71,3 +71,19 @@ fn the_table_of_alerts_is_the_runbooks() {
     let expected: Vec<&str> = storagewatch::runbook::PAGES.iter().map(|(name, _)| *name).collect();
     assert_eq!(found, expected);
 }
+
+#[test]
+fn every_configuration_of_the_readme_is_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("\n```toml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("watch.toml");
+        std::fs::write(&path, block).unwrap();
+        let (status, _, err) = crate::support::run(&["check", path.to_str().unwrap()], b"");
+        assert_eq!(status, 0, "{err}\n{block}");
+    }
+}

@@ -167,6 +167,17 @@ fn the_status_shows_what_was_committed() {
     assert_eq!(files["skipped"]["cached"], 4);
     assert_eq!(files["rotations"]["renamed"], 2);
     assert_eq!(files["last_read"], LAST.to_string());
+    let alerts = status["alerts"].as_array().unwrap();
+    assert_eq!(alerts.len(), 1, "what is resolved is not shown: {alerts:?}");
+    let alert = &alerts[0];
+    assert_eq!((&alert["name"], &alert["severity"]), (&json!("ConvexStorageDirectFailed"), &json!("critical")));
+    assert_eq!((&alert["deployment"], &alert["hosting"]), (&json!("happy-otter-123"), &json!("cloud")));
+    assert_eq!((&alert["source"], &alert["count"]), (&Value::Null, &json!(2)));
+    assert_eq!(alert["since"], LAST.to_string());
+    assert_eq!(alert["last"], "2026-11-23T08:27:20.083Z");
+    assert_eq!(alert["annotations"]["cause"], "not_found");
+    let runbook = "http://watch.example:10045/runbook/ConvexStorageDirectFailed";
+    assert_eq!(alert["annotations"]["runbook_url"], runbook);
     assert_eq!(status["failures"][0]["request_id"], "6f1c0aa5");
     assert_eq!(status["failures"][0]["verdict"], "investigate");
 }
@@ -181,6 +192,8 @@ fn the_page_shows_log_texts_as_text() {
         "a&quot;b\\c\\nd&lt;script&gt;é\\u{202e}",
         "&lt;img src=x onerror=&#39;alert(1)&#39;&gt;\\u{1b}[31m &amp; &quot;more&quot;",
         "investigate",
+        "ConvexStorageDirectFailed<td>critical",
+        "the last in &lt;b&gt;files&lt;/b&gt;:read",
         "cached 4",
         "href=\"metrics\"",
         "href=\"api/v1/status\"",

@@ -1,16 +1,18 @@
 //! `watch` as a black box: files grow, rotate and vanish, processes are killed, disks fill up, and every count is exact.
 
+pub(crate) mod alertmanager;
 pub(crate) mod daemon;
 pub(crate) mod directory;
 mod disk;
 pub(crate) mod exposition;
-mod http;
+pub(crate) mod http;
 mod input;
 mod kills;
-mod lines;
+pub(crate) mod lines;
 mod model;
 mod programs;
 mod prometheus;
+pub(crate) mod receiver;
 mod scraper;
 mod state;
 pub(crate) mod steps;

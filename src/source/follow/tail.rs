@@ -45,6 +45,9 @@ pub(super) struct Cursor {
     pub(super) compressed: bool,
     /// Whether its deployment is known.
     pub(super) named: bool,
+    /// What begins before this byte was there at first sight, and is history.
+    #[serde(default)]
+    pub(super) history: u64,
     settled: u64,
     open: Option<Decoder>,
     pub(super) banners: Banners,
@@ -63,6 +66,7 @@ impl Cursor {
             size: 0,
             compressed: false,
             named: false,
+            history: 0,
             settled: 0,
             open: None,
             banners: Banners::default(),

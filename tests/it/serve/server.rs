@@ -9,12 +9,14 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use storagewatch::alert::{Alert, Detail, Key, Name, Series};
 use storagewatch::attribute::{Attribution, Evidence};
 use storagewatch::event::{Cause, Event, Hosting, Layers, Origin, Outcome, Timestamp};
 use storagewatch::ledger::{
     Exemplar, Hold, PathState, Place, PlaceCounts, Reader, Rotation, SCRAPES, Scrape, Skipped, SourceCounts,
     SourceState, View,
 };
+use storagewatch::policy::Severity;
 use storagewatch::row::Row;
 use storagewatch::serve::{Serving, serve};
 
@@ -40,6 +42,7 @@ impl Server {
         let mut serving = Serving {
             reader: Reader::new(Arc::clone(&view), sender),
             started: Timestamp(1_795_422_000_000),
+            page: Arc::new(RwLock::new(Arc::from("http://watch.example:10045"))),
             created_lines: false,
             reload: None,
             config_ok: Arc::new(AtomicBool::new(true)),
@@ -207,12 +210,46 @@ pub(crate) fn view() -> View {
     let state = SourceState { lag_bytes: 512, last_read: Some(LAST), up: true };
     view.sources.insert(Arc::from("files"), (counts, state));
     view.sources.insert(Arc::from("never read"), Default::default());
+    let alert = alert();
+    let series = Series {
+        name: alert.key.name,
+        deployment: Arc::from("happy-otter-123"),
+        hosting: "cloud",
+        severity: alert.key.severity,
+    };
+    let quiet = Series { severity: Severity::Warning, ..series.clone() };
+    let own = Series { name: Name::StoragewatchSkipping, deployment: Arc::from(""), hosting: "", ..quiet.clone() };
+    view.alert_series = Arc::new([(series, true), (quiet, false), (own, false)].into());
+    let resolved = Alert { resolved: Some(LAST), since: Timestamp(LAST.0 - 1), ..alert.clone() };
+    view.alerts = Arc::new(vec![Arc::new(alert), Arc::new(resolved)]);
+    view.notifications.insert(Arc::from("127.0.0.1:9093"), [7, 1, 0]);
     view.failures.push_front(Arc::new(failure()));
     view
 }
 
 pub(crate) fn place(name: &str, hosting: Hosting) -> Place {
     Place { deployment: Arc::from(name), hosting }
+}
+
+fn alert() -> Alert {
+    let deployment = Arc::from("happy-otter-123");
+    let name = Name::ConvexStorageDirectFailed;
+    Alert {
+        key: Key::of_deployment(name, &deployment, Hosting::Cloud, Severity::Critical),
+        since: LAST,
+        count: 2,
+        first: Timestamp(LAST.0 - 2000),
+        last: Timestamp(LAST.0 - 1000),
+        counted: LAST,
+        detail: Detail {
+            function: Some("<b>files</b>:read".to_owned()),
+            cause: Some(Cause::NotFound),
+            request_id: Some("6f1c0aa5".to_owned()),
+            ..Detail::default()
+        },
+        resolved: None,
+        deliveries: BTreeMap::new(),
+    }
 }
 
 fn exemplar(request: &str, blob: &str) -> Exemplar {
@@ -246,5 +283,5 @@ fn failure() -> Row {
         deployment_type: Some("prod".to_owned()),
         project: None,
     };
-    Row { event, attribution, source: Arc::from("files") }
+    Row { event, attribution, source: Arc::from("files"), expects_direct: false }
 }

@@ -43,7 +43,7 @@ impl Client {
         };
         let (host, agent) = (self.address, &self.user_agent);
         let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: text/plain;version=0.0.4\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nAccept: text/plain;version=0.0.4, */*;q=0.1\r\n\r\n"
         );
         connection.get_mut().write_all(request.as_bytes())?;
         let (answer, stays) = read_answer(&mut connection)?;

@@ -16,6 +16,19 @@ pub(crate) struct Access<'a> {
 
 /// A storage access, with its newline. The number makes the line's times and its request.
 pub(crate) fn access(access: Access<'_>, number: u64) -> String {
+    let (second, milliseconds) = (number / 1000, number % 1000);
+    let time = format!("2026-11-23T08:{:02}:{:02}.{milliseconds:03}Z", second / 60 % 60, second % 60);
+    access_at(access, number, FIRST_MS + number, &time)
+}
+
+/// One that happened some milliseconds ago.
+pub(crate) fn access_ago(access: Access<'_>, number: u64, ago_ms: i64) -> String {
+    let milliseconds = jiff::Timestamp::now().as_millisecond() - ago_ms;
+    let time = jiff::Timestamp::from_millisecond(milliseconds).unwrap();
+    access_at(access, number, milliseconds as u64, &format!("{time:.3}"))
+}
+
+fn access_at(access: Access<'_>, number: u64, milliseconds: u64, time: &str) -> String {
     let Access { deployment, outcome, size_bytes } = access;
     let level = if outcome == "direct-failed" { "ERROR" } else { "LOG" };
     let detail = match outcome {
@@ -27,7 +40,7 @@ pub(crate) fn access(access: Access<'_>, number: u64) -> String {
     let text = format!(
         r#"\"message\":\"Storage access: {outcome}\",\"metadata\":{{\"storageId\":\"{storage}\",\"size\":{size_bytes},{detail}}}"#
     );
-    console(deployment, level, &text, number)
+    console(deployment, level, &text, number, milliseconds, time)
 }
 
 /// A line that is no access, and comes as close to one as lines do.
@@ -38,17 +51,17 @@ pub(crate) fn noise(deployment: &str, number: u64) -> String {
         2 => r#"\"message\":\"Starting ZIP processing\",\"metadata\":{\"versionId\":\"jd7\",\"storageId\":\"kg2\"}"#,
         _ => r#"\"message\":\"Seen before\",\"metadata\":{\"quoted\":\"Storage access: direct\"}"#,
     };
-    console(deployment, "DEBUG", text, number)
+    let (second, milliseconds) = (number / 1000, number % 1000);
+    let time = format!("2026-11-23T08:{:02}:{:02}.{milliseconds:03}Z", second / 60 % 60, second % 60);
+    console(deployment, "DEBUG", text, number, FIRST_MS + number, &time)
 }
 
-fn console(deployment: &str, level: &str, text: &str, number: u64) -> String {
-    let (milliseconds, second) = (FIRST_MS + number, number / 1000);
-    let (minute, second, millisecond) = (second / 60 % 60, second % 60, number % 1000);
+fn console(deployment: &str, level: &str, text: &str, number: u64, milliseconds: u64, time: &str) -> String {
     let convex = format!(
         r#"{{"deployment_name":"{deployment}","deployment_type":"prod","deployment_ref":"production","project_name":"Artifact Review","project_slug":"artifact-review","deployment_region":"aws-us-east-1"}}"#
     );
     format!(
-        r#"{{"timestamp":{milliseconds},"topic":"console","function":{{"path":"zipProcessor:processZipFile","type":"action","cached":false,"request_id":"{number:016x}","mutation_queue_length":null,"mutation_retry_count":null}},"log_level":"{level}","message":"'{{\"timestamp\":\"2026-11-23T08:{minute:02}:{second:02}.{millisecond:03}Z\",\"level\":\"info\",\"topic\":\"ARTIFACT\",\"context\":\"zipProcessor.processZipFile\",{text}}}'","is_truncated":false,"system_code":null,"convex":{convex}}}{newline}"#,
+        r#"{{"timestamp":{milliseconds},"topic":"console","function":{{"path":"zipProcessor:processZipFile","type":"action","cached":false,"request_id":"{number:016x}","mutation_queue_length":null,"mutation_retry_count":null}},"log_level":"{level}","message":"'{{\"timestamp\":\"{time}\",\"level\":\"info\",\"topic\":\"ARTIFACT\",\"context\":\"zipProcessor.processZipFile\",{text}}}'","is_truncated":false,"system_code":null,"convex":{convex}}}{newline}"#,
         newline = '\n'
     )
 }

@@ -1,0 +1,73 @@
+//! What Discord's webhooks are sent: an embed an alert, in which nothing is markup and nobody is mentioned.
+
+use super::Notice;
+use super::alertmanager::origin;
+use super::slack::headline;
+use super::text::annotations;
+use crate::event::clip;
+use crate::policy::Severity;
+use serde_json::{Value, json};
+
+/// Alerts in one message at the most: all of a message's embeds together may have 6,000 characters.
+pub(super) const AT_ONCE: usize = 3;
+
+/// The longest title and text of an embed, in bytes as they are shown. Escaped they are twice as long at the most:
+/// 3 × 2 × (100 + 850) and the footers stay below 6,000.
+const TITLE: usize = 100;
+const TEXT: usize = 850;
+
+/// The annotations that are shown, in this order.
+const SHOWN: [&str; 6] = ["description", "function", "storage_id", "request_id", "error", "advice"];
+
+/// The body.
+pub(super) fn body(notices: &[Notice], page: &str) -> Value {
+    json!({
+        "embeds": notices.iter().map(|notice| embed(notice, page)).collect::<Vec<_>>(),
+        "allowed_mentions": {"parse": []},
+    })
+}
+
+fn embed(notice: &Notice, page: &str) -> Value {
+    let alert = &notice.alert;
+    let annotations = annotations(alert, page);
+    let lines = SHOWN.iter().filter_map(|wanted| {
+        let (name, value) = annotations.iter().find(|(name, _)| name == wanted)?;
+        match *name {
+            "description" => Some(value.clone()),
+            // What to do about it is of no use any more.
+            "advice" if notice.ended.is_some() => None,
+            "advice" => Some(value.clone()),
+            _ => Some(format!("{}: {value}", name.replace('_', " "))),
+        }
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    json!({
+        "title": escaped(&clip(&headline(notice), TITLE)),
+        "url": origin(alert, page),
+        "description": escaped(&clip(&text, TEXT)),
+        "color": color(notice),
+        "footer": {"text": alert.key.name.as_str()},
+        "timestamp": notice.ended.unwrap_or(alert.since).to_string(),
+    })
+}
+
+fn color(notice: &Notice) -> u32 {
+    match (notice.ended, notice.alert.key.severity) {
+        (Some(_), _) => 0x2e_b8_86,
+        (None, Severity::Critical) => 0xd0_0a_00,
+        (None, Severity::Warning) => 0xda_a0_38,
+        (None, Severity::Info) => 0x43_9f_e0,
+    }
+}
+
+/// A text as Discord shows it letter by letter: every letter that begins markup or a mention is escaped.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if "\\*_~`|>#-[]()<@:".contains(letter) {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
+}

@@ -1,0 +1,266 @@
+//! What a receiver is to be told now.
+//!
+//! Enters the latest alerts, what this receiver took so far, and the time; leaves [`Notice`]s. The latest state wins: what
+//! has happened to an alert while nobody was there is told once, as it stands. So nothing queues up.
+
+use super::state::REPEATED;
+use super::{Alert, Delivery, Key};
+use crate::event::Timestamp;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How often an Alertmanager is sent what it knows already, in milliseconds.
+const AGAIN: i64 = 60 * 1000;
+
+/// How far ahead an alert that fires ends, unless it is sent again, in milliseconds.
+const AHEAD: i64 = 4 * 60 * 1000;
+
+/// An Alertmanager that was away while an alert fired and was resolved is told that it fires for this long, in
+/// milliseconds: of what begins as resolved it tells nobody.
+const LATE: i64 = 2 * 60 * 1000;
+
+/// How a receiver wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Again and again what holds, as an Alertmanager does.
+    Again,
+    /// Once that an alert fires, and once that it does not any more.
+    Once,
+}
+
+/// News of one alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// The alert.
+    pub alert: Arc<Alert>,
+    /// When it was resolved; none while it fires.
+    pub ended: Option<Timestamp>,
+    /// When it ends if nothing further is said, or when it has ended.
+    pub ends: Timestamp,
+}
+
+/// What one receiver took so far.
+#[derive(Debug, Default)]
+pub(super) struct Told(HashMap<Key, Account>);
+
+/// What it took of one incident.
+#[derive(Clone, Copy, Debug, Default)]
+struct Account {
+    since: Timestamp,
+    delivery: Delivery,
+    /// When it was last sent it, by this process.
+    sent: Option<Timestamp>,
+}
+
+impl Told {
+    /// What is due now, and in how many milliseconds something is due if nothing changes.
+    pub(super) fn due(
+        &mut self,
+        receiver: &str,
+        manner: Manner,
+        alerts: &[Arc<Alert>],
+        now: Timestamp,
+    ) -> (Vec<Notice>, Option<i64>) {
+        // What has gone from the ledger was told, or is too old to tell.
+        let mut old = std::mem::take(&mut self.0);
+        let (mut due, mut wait) = (Vec::new(), None::<i64>);
+        for alert in alerts {
+            // Whoever does not stand in it does not want to know.
+            let Some(committed) = alert.deliveries.get(receiver) else { continue };
+            let account = old.remove(&alert.key).filter(|account| account.since == alert.since);
+            let account = account.unwrap_or(Account { since: alert.since, delivery: *committed, sent: None });
+            self.0.insert(alert.key.clone(), account);
+            match next(alert, account, manner, now) {
+                Next::Now(ended) => {
+                    let ends = ended.unwrap_or(Timestamp(now.0 + AHEAD));
+                    due.push(Notice { alert: Arc::clone(alert), ended, ends });
+                }
+                Next::In(left) => wait = Some(wait.map_or(left, |wait| wait.min(left))),
+                Next::Never => {}
+            }
+        }
+        (due, wait)
+    }
+
+    /// Notes that the receiver took these; leaves those of which the ledger does not know.
+    pub(super) fn took<'n>(&mut self, notices: &'n [Notice], now: Timestamp) -> Vec<&'n Notice> {
+        let mut news = Vec::new();
+        for notice in notices {
+            let Some(account) = self.0.get_mut(&notice.alert.key) else { continue };
+            account.sent = Some(now);
+            let phase = if notice.ended.is_some() { &mut account.delivery.closed } else { &mut account.delivery.told };
+            if phase.is_none() {
+                *phase = Some(now);
+                news.push(notice);
+            }
+        }
+        news
+    }
+}
+
+enum Next {
+    /// To be sent, as firing or as ended at a time.
+    Now(Option<Timestamp>),
+    /// In so many milliseconds.
+    In(i64),
+    /// Unless something changes.
+    Never,
+}
+
+fn next(alert: &Alert, account: Account, manner: Manner, now: Timestamp) -> Next {
+    let Delivery { told, closed } = account.delivery;
+    let at = |time: i64, ended| if now.0 >= time { Next::Now(ended) } else { Next::In(time - now.0) };
+    // A clock that was set back must not stop it.
+    let again = |sent: Timestamp, ended| if sent > now { Next::Now(ended) } else { at(sent.0 + AGAIN, ended) };
+    match (manner, alert.resolved) {
+        (Manner::Once, None) if told.is_none() => Next::Now(None),
+        (Manner::Once, Some(resolved)) if closed.is_none() => Next::Now(Some(resolved)),
+        (Manner::Once, _) => Next::Never,
+        (Manner::Again, None) => match account.sent {
+            None => Next::Now(None),
+            Some(sent) => again(sent, None),
+        },
+        (Manner::Again, Some(resolved)) => {
+            let Some(told) = told else { return Next::Now(None) };
+            // Told late, it fires a while for this receiver.
+            let late = told > resolved;
+            let ended = if late { Timestamp(told.0 + LATE) } else { resolved };
+            match (closed, account.sent) {
+                (None, _) => at(ended.0, Some(ended)),
+                (Some(closed), _) if now.0 - closed.0 >= REPEATED => Next::Never,
+                (Some(_), Some(sent)) => again(sent, Some(ended)),
+                (Some(_), None) => Next::Now(Some(ended)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{Detail, Name};
+
+    const SECOND: i64 = 1000;
+    const MINUTE: i64 = 60 * SECOND;
+
+    fn alert(since: i64, resolved: Option<i64>) -> Arc<Alert> {
+        let (since, resolved) = (Timestamp(since), resolved.map(Timestamp));
+        let deliveries = [(Arc::from("r"), Delivery::default())].into();
+        let key = Key::own(Name::StoragewatchSkipping);
+        let detail = Detail::default();
+        Arc::new(Alert {
+            key,
+            since,
+            count: 1,
+            first: since,
+            last: since,
+            counted: since,
+            detail,
+            resolved,
+            deliveries,
+        })
+    }
+
+    /// A receiver that takes everything, and when it was told what: none while it fires, else when it ended.
+    struct Receiver {
+        told: Told,
+        manner: Manner,
+        got: Vec<(i64, Option<i64>)>,
+    }
+
+    impl Receiver {
+        fn new(manner: Manner) -> Self {
+            Self { told: Told::default(), manner, got: Vec::new() }
+        }
+
+        fn look(&mut self, alert: &Arc<Alert>, now: i64) -> Option<i64> {
+            let (due, wait) = self.told.due("r", self.manner, std::slice::from_ref(alert), Timestamp(now));
+            self.told.took(&due, Timestamp(now));
+            self.got.extend(due.iter().map(|notice| (now, notice.ended.map(|ended| ended.0))));
+            wait
+        }
+    }
+
+    #[test]
+    fn an_alertmanager_is_told_each_minute_and_five_minutes_of_the_end() {
+        let mut receiver = Receiver::new(Manner::Again);
+        for second in 0..=150 {
+            receiver.look(&alert(0, None), second * SECOND);
+        }
+        assert_eq!(receiver.got, [(0, None), (MINUTE, None), (2 * MINUTE, None)]);
+        receiver.got.clear();
+        let end = 150 * SECOND + 1;
+        for second in 151..=900 {
+            receiver.look(&alert(0, Some(end)), second * SECOND);
+        }
+        let times: Vec<i64> = receiver.got.iter().map(|(at, _)| at / SECOND).collect();
+        assert_eq!(times, [151, 211, 271, 331, 391]);
+        assert!(receiver.got.iter().all(|(_, ended)| *ended == Some(end)));
+    }
+
+    #[test]
+    fn a_webhook_is_told_once_of_the_beginning_and_once_of_the_end() {
+        let mut receiver = Receiver::new(Manner::Once);
+        for second in 0..100 {
+            receiver.look(&alert(0, None), second * SECOND);
+        }
+        for second in 100..900 {
+            receiver.look(&alert(0, Some(100_000)), second * SECOND);
+        }
+        assert_eq!(receiver.got, [(0, None), (100_000, Some(100_000))]);
+    }
+
+    #[test]
+    fn a_new_incident_ends_the_resolution_of_the_old() {
+        for manner in [Manner::Again, Manner::Once] {
+            let mut receiver = Receiver::new(manner);
+            receiver.look(&alert(0, None), 0);
+            receiver.look(&alert(0, Some(10)), 10);
+            receiver.look(&alert(20, None), 20);
+            assert_eq!(receiver.got, [(0, None), (10, Some(10)), (20, None)], "{manner:?}");
+        }
+    }
+
+    #[test]
+    fn an_alertmanager_that_was_away_hears_first_that_it_fired() {
+        let mut receiver = Receiver::new(Manner::Again);
+        let gone = alert(0, Some(5));
+        receiver.look(&gone, 10 * MINUTE);
+        receiver.look(&gone, 10 * MINUTE + LATE - 1);
+        receiver.look(&gone, 10 * MINUTE + LATE);
+        let end = 10 * MINUTE + LATE;
+        assert_eq!(receiver.got, [(10 * MINUTE, None), (end, Some(end))]);
+        // A webhook is told what became of it.
+        let mut webhook = Receiver::new(Manner::Once);
+        webhook.look(&gone, 10 * MINUTE);
+        assert_eq!(webhook.got, [(10 * MINUTE, Some(5))]);
+    }
+
+    #[test]
+    fn what_was_committed_as_told_is_not_told_again() {
+        let mut known = Alert::clone(&alert(0, None));
+        let delivery = Delivery { told: Some(Timestamp(1)), closed: None };
+        known.deliveries.insert(Arc::from("r"), delivery);
+        let known = Arc::new(known);
+        let mut webhook = Receiver::new(Manner::Once);
+        webhook.look(&known, 10);
+        assert_eq!(webhook.got, []);
+        // To an Alertmanager it is the same alert still.
+        let mut alertmanager = Receiver::new(Manner::Again);
+        assert_eq!(alertmanager.look(&known, 10), None);
+        assert_eq!(alertmanager.look(&known, 11), Some(MINUTE - 1));
+        assert_eq!(alertmanager.got, [(10, None)]);
+        // Nor is anybody told who was not there when it was resolved.
+        let mut other = Told::default();
+        assert_eq!(other.due("new", Manner::Once, &[known], Timestamp(20)), (vec![], None));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_nothing() {
+        let mut receiver = Receiver::new(Manner::Again);
+        receiver.look(&alert(0, None), 100 * MINUTE);
+        receiver.look(&alert(0, None), MINUTE);
+        receiver.look(&alert(0, None), 2 * MINUTE);
+        assert_eq!(receiver.got, [(100 * MINUTE, None), (MINUTE, None), (2 * MINUTE, None)]);
+    }
+}

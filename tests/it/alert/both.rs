@@ -1,0 +1,129 @@
+//! Both ways at once: storagewatch tells Alertmanager itself, and Prometheus tells it what it scraped, by the shipped rules
+//! and the shipped route. A person hears of one thing.
+
+use super::stage::Stage;
+use crate::watch::alertmanager::Alertmanager;
+use crate::watch::receiver::Receiver;
+use crate::watch::waiting::{PATIENCE, wait_for};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A shipped file in which times pass sooner; each must be there.
+fn shipped(path: &str, changes: &[(&str, &str)]) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards").join(path)).unwrap();
+    changes.iter().fold(text, |text, (from, to)| {
+        assert!(text.contains(from), "{path} does not say {from}");
+        text.replace(from, to)
+    })
+}
+
+/// A Prometheus with the shipped rules; it ends when it is dropped.
+struct Prometheus(Child);
+
+impl Prometheus {
+    fn start(directory: &Path, target: SocketAddr, alertmanager: SocketAddr) -> Self {
+        let rules = shipped("prometheus/storagewatch.rules.yml", &[("keep_firing_for: 2m", "keep_firing_for: 2s")]);
+        fs::write(directory.join("rules.yml"), rules).unwrap();
+        let config = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
+             alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager}']}}]}}]}}\n\
+             scrape_configs: [{{job_name: storagewatch, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        );
+        fs::write(directory.join("prometheus.yml"), config).unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", directory.join("prometheus.yml").display()))
+            .arg(format!("--storage.tsdb.path={}", directory.join("tsdb").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--log.level=warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(directory.join("prometheus.log")).unwrap())
+            .spawn()
+            .expect("this test runs Debian's prometheus, which tests/run installs");
+        Self(child)
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The status of each notification so far.
+fn statuses(receiver: &Receiver) -> Vec<String> {
+    receiver.requests().iter().map(|request| request.body["status"].as_str().unwrap().to_owned()).collect()
+}
+
+fn wait_for_statuses(receiver: &Receiver, what: &str, holds: impl Fn(&[String]) -> bool) -> Vec<String> {
+    wait_for(what, PATIENCE, || {
+        let all = statuses(receiver);
+        if holds(&all) { Ok(all) } else { Err(format!("{all:?}")) }
+    })
+}
+
+/// Who says that something fires, as Alertmanager has it.
+fn senders(alertmanager: &Alertmanager) -> BTreeSet<String> {
+    let sender = |alert: &Value| alert["labels"]["sender"].as_str().unwrap().to_owned();
+    alertmanager
+        .active()
+        .iter()
+        .filter(|alert| alert["labels"]["deployment"] == "happy-otter-123")
+        .map(sender)
+        .collect()
+}
+
+#[test]
+fn a_person_hears_once_of_what_storagewatch_and_prometheus_both_tell() {
+    let mut stage = Stage::new();
+    let (pager, chat) = (Receiver::start(), Receiver::start());
+    let config = shipped(
+        "alertmanager/alertmanager.yml",
+        &[
+            ("http://127.0.0.1:5001/pager", &pager.url()),
+            ("http://127.0.0.1:5001/chat", &chat.url()),
+            ("group_interval: 5m", "group_interval: 5s"),
+        ],
+    );
+    let alertmanager = Alertmanager::configured(stage.root.path(), &config);
+    stage.configure("", &format!("[alert]\nwindow = \"6s\"\nalertmanagers = [\"{}\"]\n", alertmanager.url()));
+    let daemon = stage.start();
+    let _prometheus = Prometheus::start(stage.root.path(), daemon.address, alertmanager.address);
+    let both: BTreeSet<String> = ["prometheus", "storagewatch"].map(str::to_owned).into();
+    let mut resolved = 0;
+    for incident in 1..=2 {
+        // Of the second one, the resolution of the first is still being told while it begins.
+        wait_for("both to tell it", PATIENCE, || {
+            if senders(&alertmanager).is_empty()
+                && statuses(&pager).iter().filter(|s| *s == "resolved").count() == resolved
+            {
+                stage.fail("happy-otter-123");
+            }
+            let senders = senders(&alertmanager);
+            if senders == both { Ok(()) } else { Err(format!("{senders:?}")) }
+        });
+        wait_for_statuses(&pager, "that it fires", |all| all.last().is_some_and(|last| last == "firing"));
+        let mut all = wait_for_statuses(&pager, "its end", |all| all.last().is_some_and(|last| last == "resolved"));
+        resolved += 1;
+        assert_eq!(all.iter().filter(|status| *status == "resolved").count(), resolved, "{all:?}");
+        // Where one sender has come to its end and the other not yet, the group may be told once more in between.
+        all.dedup();
+        assert_eq!(all, ["firing", "resolved"].repeat(incident), "incident {incident}");
+        wait_for("nobody to say that it fires", PATIENCE, || {
+            let senders = senders(&alertmanager);
+            if senders.is_empty() { Ok(()) } else { Err(format!("{senders:?}")) }
+        });
+    }
+    // Both senders are one group, and nobody else is told.
+    let groups: BTreeSet<String> =
+        pager.requests().iter().map(|request| request.body["groupKey"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    assert_eq!(statuses(&chat), [""; 0]);
+    daemon.stop();
+}

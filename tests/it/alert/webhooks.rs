@@ -1,0 +1,68 @@
+//! What chats are sent, where a log holds what steers them.
+
+use super::stage::Stage;
+use crate::watch::receiver::Receiver;
+use crate::watch::waiting::{PATIENCE, wait_for};
+use serde_json::{Value, json};
+
+const HOSTILE: &str = "<!channel> @everyone *b* [x](https://evil.example) & `c`";
+
+/// The body that a webhook of a format is sent when somebody logs hostile texts.
+fn told(format: &str) -> Value {
+    let stage = Stage::new();
+    let webhook = Receiver::start();
+    stage.secret("url", &webhook.url());
+    stage.configure(
+        "deployment = \"<@U024BE7LH>\"\nhosting = \"cloud\"",
+        &format!("[[alert.webhook]]\nformat = \"{format}\"\nurl = \"file:url\"\n"),
+    );
+    let daemon = stage.start();
+    let error = serde_json::to_string(&format!("{HOSTILE} {}", "<".repeat(3000))).unwrap();
+    stage.append(&format!("Storage access: direct-failed {{\"error\":{error}}}\n"));
+    let told = wait_for("it to be told", PATIENCE, || webhook.requests().first().cloned().ok_or("nothing".to_owned()));
+    daemon.stop();
+    told.body
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(all) => all.iter().flat_map(texts).collect(),
+        Value::Object(all) => all.values().flat_map(texts).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn slack_is_sent_text_and_no_markup() {
+    let body = told("slack");
+    for text in texts(&body) {
+        assert!(!text.contains(['<', '>']), "{text}");
+    }
+    assert_eq!(body["text"], "critical: Storage access failed in &lt;@U024BE7LH&gt;");
+    assert_eq!((&body["mrkdwn"], &body["parse"], &body["link_names"]), (&json!(false), &json!("none"), &json!(false)));
+    let attachment = &body["attachments"][0];
+    assert_eq!((&attachment["color"], &attachment["mrkdwn_in"]), (&json!("danger"), &json!([])));
+    assert!(attachment["title_link"].as_str().unwrap().ends_with("/#alerts"), "{attachment}");
+    let fields = attachment["fields"].as_array().unwrap();
+    let error = fields.iter().find(|field| field["title"] == "error").unwrap()["value"].as_str().unwrap();
+    assert!(error.starts_with("&lt;!channel&gt; @everyone *b*") && error.contains(" &amp; "), "{error}");
+    assert!(error.len() < 3000, "it is bounded");
+    assert!(fields.iter().any(|field| field["title"] == "advice"), "{fields:?}");
+}
+
+#[test]
+fn discord_is_sent_text_and_mentions_nobody() {
+    let body = told("discord");
+    assert_eq!(body["allowed_mentions"], json!({"parse": []}));
+    let embed = &body["embeds"][0];
+    assert_eq!(embed["title"], "critical\\: Storage access failed in \\<\\@U024BE7LH\\>");
+    let text = embed["description"].as_str().unwrap();
+    assert!(
+        text.contains("\\<!channel\\> \\@everyone \\*b\\* \\[x\\]\\(https\\://evil.example\\) & \\`c\\`"),
+        "{text}"
+    );
+    let all: usize = ["title", "description"].iter().map(|key| embed[*key].as_str().unwrap().chars().count()).sum();
+    assert!(all * 3 < 6000 && text.chars().count() <= 4096, "{all}");
+    assert!(embed["timestamp"].as_str().unwrap().ends_with('Z'));
+}
