@@ -15,6 +15,7 @@ pub mod secret;
 pub mod survey;
 pub mod values;
 pub mod watched;
+pub mod webhook;
 
 pub use alert::{Alerting, DEFAULT_MAX_AGE, DEFAULT_WINDOW, WebhookFormat};
 pub use command_line::CommandLine;
@@ -23,6 +24,7 @@ pub use remote::{ConvexSource, ProbeSource};
 pub use rules::{Declared, DeploymentRule};
 pub use values::{DeploymentTemplate, LogFormat, LogLevel, SourceName, Start};
 pub use watched::Watched;
+pub use webhook::WebhookSource;
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,6 +37,8 @@ use thiserror::Error;
 pub struct Config {
     /// Where the page, the metrics and the status are served.
     pub listen: SocketAddr,
+    /// Where webhooks are taken in, if there are any.
+    pub ingest_listen: SocketAddr,
     /// Where the ledger lies; without it, counts are kept in memory.
     pub state_dir: Option<PathBuf>,
     /// How long the metrics are served after standard input has ended.
@@ -51,6 +55,8 @@ pub struct Config {
     pub log_level: LogLevel,
     /// The files to follow. Names differ.
     pub sources: Vec<FileSource>,
+    /// The webhooks to take in. Their names differ from those of files too.
+    pub webhooks: Vec<WebhookSource>,
     /// Standard input, where it is read.
     pub stdin: Option<StdinSource>,
     /// The deployments to poll. Their names differ from all others, as do those of the next.

@@ -21,7 +21,7 @@ pub use convex::cli_text::Banner;
 pub(crate) use convex::cli_text::host_of;
 pub use decoder::Decoder;
 pub(crate) use decoder::{goes_on_with, mark_of};
-pub use first::first_origin;
+pub use first::{body_origin, first_origin};
 pub(crate) use message::cause::classify;
 
 use crate::event::{Event, Identity, Layer, Layers, OVERFLOW, Origin, PHRASE, Timestamp};

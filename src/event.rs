@@ -395,6 +395,9 @@ pub struct Origin {
 pub struct Event {
     /// When it happened: the application's own time, else the record's, else the envelope's.
     pub time: Option<Timestamp>,
+    /// When it was logged: the record's time, else the envelope's, whatever the application says.
+    #[serde(default)]
+    pub logged: Option<Timestamp>,
     /// How the access went.
     pub outcome: Outcome,
     /// Why it failed; only where the outcome is `direct-failed`.

@@ -2,6 +2,7 @@
 //!
 //! [`Keeper`] is one thread's. Everybody else reads what it published, through a [`Reader`].
 
+mod bodies;
 mod counts;
 mod keeper;
 mod scrapers;

@@ -127,6 +127,8 @@ metrics! {
         "Whether the source can be read: 1 or 0."
     SourceRotations: Counter "storagewatch_source_rotations_total" ["source" "kind"]
         "Times that a followed file gave way to another, by kind."
+    WebhookRequests: Counter "storagewatch_webhook_requests_total" ["source" "code"]
+        "Requests of webhooks that were answered since the program started, by status."
     CommitDuration: Histogram "storagewatch_ledger_commit_duration_seconds" []
         "How long it took to make counts durable."
     DeploymentsFolded: Gauge "storagewatch_deployments_folded" []

@@ -12,6 +12,7 @@ mod status;
 use crate::alert::notifier::Page;
 use crate::event::Timestamp;
 use crate::ledger::Reader;
+use crate::source::webhook::Requests;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -55,6 +56,8 @@ pub struct Serving {
     pub created_lines: bool,
     /// Who reloads the configuration, where that is enabled.
     pub reload: Option<Reload>,
+    /// How often webhooks were answered what.
+    pub requests: Arc<Requests>,
     /// Whether the configuration was taken when it was last read. Who reloads sets it.
     pub config_ok: Arc<AtomicBool>,
 }
@@ -81,6 +84,17 @@ pub async fn serve(
 ) -> io::Result<()> {
     let local_only = listener.local_addr()?.ip().to_canonical().is_loopback();
     let router = routes::router(serving, local_only);
+    accept(listener, router, CONNECTIONS, stop).await;
+    Ok(())
+}
+
+/// Serves a router on so many connections at a time, until `stop`.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    router: Router,
+    most: usize,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
     let (stopping, told) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
@@ -88,7 +102,7 @@ pub async fn serve(
         tokio::select! {
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < most => match accepted {
                 Ok((stream, peer)) => {
                     connections.spawn(connection(stream, peer, router.clone(), told.clone()));
                 }
@@ -106,7 +120,6 @@ pub async fn serve(
     if timeout(FINISH_TIMEOUT, finished).await.is_err() {
         tracing::debug!("answers were still under way");
     }
-    Ok(())
 }
 
 /// Serves one connection until it closes, and once the server stops, until the answer under way is finished.

@@ -1,14 +1,18 @@
-//! Where bytes come from: saved inputs, files that are followed, standard input, and deployments that are asked.
+//! Where bytes come from: saved inputs, files that are followed, standard input, webhooks, and deployments that are asked.
 //!
 //! A live source hands [`Batch`]es to the ledger. What a batch holds and the cursor behind it become durable together,
 //! so what was counted is not read again and what was read is counted.
 
 mod collect;
 pub mod convex;
+mod delivery;
 pub mod follow;
 pub mod probe;
 pub mod saved;
 pub mod stdin;
+pub mod webhook;
+
+pub use delivery::Delivery;
 
 use crate::attribute::Given;
 use crate::event::{Event, Identity, Origin, Timestamp};

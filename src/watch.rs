@@ -1,9 +1,11 @@
 //! Watching: sources, the ledger and the server put together, from the start to a stop that loses nothing.
 //!
 //! One thread a source, one for the ledger, a small runtime for HTTP and signals. Batches go one way, over one bounded
-//! channel: a source that is faster than the disk waits there. To stop, the sources end first, then the ledger commits
-//! what it was handed, then the server.
+//! channel: a source that is faster than the disk waits there. To stop, the intake of webhooks ends first, while the
+//! ledger still commits what its senders wait for, then the other sources, then the ledger commits what it was handed,
+//! then the server.
 
+mod intake;
 mod remotes;
 mod sources;
 mod summary;
@@ -14,7 +16,9 @@ use crate::config::{CommandLine, Config, LogFormat};
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Keeper, Message, Reader, Rules, SCRAPES};
 use crate::serve::{ReloadError, Serving, serve};
+use crate::source::webhook::Requests;
 use anyhow::Context;
+use intake::Intake;
 use sources::Sources;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -52,8 +56,11 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let (alerts, board) = keeper.outbox();
     let wake = batches.clone();
     let (alarm, mut alarms) = mpsc::channel(1);
-    let mut sources = Sources::new(&config, &keeper, batches, alarm)?;
+    let mut sources = Sources::new(&config, &keeper, batches.clone(), alarm)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let requests = Arc::new(Requests::default());
+    let mut intake = Intake::new(runtime.handle(), Arc::clone(&requests), batches)?;
+    let webhooks = intake.prepare(&config)?;
     let listener = runtime
         .block_on(TcpListener::bind(config.listen))
         .with_context(|| format!("{}: cannot listen there; choose another address with --listen", config.listen))?;
@@ -84,6 +91,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
         page: notifier.page(),
         created_lines: config.openmetrics_created,
         reload: config.enable_reload.then_some(reload.clone()),
+        requests,
         config_ok: Arc::clone(&config_ok),
     };
     let (stop, stopped) = oneshot::channel::<()>();
@@ -92,6 +100,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     }));
     let summary = std::io::stdout().is_terminal().then(|| summary::Summary::start(reader.clone()));
     let ended = sources.start()?;
+    intake.apply(webhooks)?;
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
 
     let linger = config.linger;
@@ -106,10 +115,10 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
                 _ = &mut dead => break,
                 Some(()) = alarms.recv() => return Ok(false),
                 _ = hangup.recv() => {
-                    let _ = apply(command_line, &mut sources, &mut notifier, &config_ok);
+                    let _ = apply(command_line, &mut sources, &mut intake, &mut notifier, &config_ok);
                 }
                 Some(answer) = reloads.recv() => {
-                    let _ = answer.send(apply(command_line, &mut sources, &mut notifier, &config_ok));
+                    let _ = answer.send(apply(command_line, &mut sources, &mut intake, &mut notifier, &config_ok));
                 }
                 _ = watchdog.tick() => {
                     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Watchdog]);
@@ -125,6 +134,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     tracing::info!("stopping");
     let (done, finished) = sync_channel(1);
     std::thread::spawn(move || {
+        intake.stop();
         sources.stop();
         // What was handed over last may have raised an alert.
         let (flush, flushed) = sync_channel(1);
@@ -153,12 +163,16 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
 fn apply(
     command_line: &CommandLine,
     sources: &mut Sources,
+    intake: &mut Intake,
     notifier: &mut Notifier,
     config_ok: &AtomicBool,
 ) -> Result<(), ReloadError> {
     let result = Config::load(command_line).map_err(|error| ReloadError::Wrong(error.to_string())).and_then(|config| {
         let config = Arc::new(config);
-        sources.apply(&config).map_err(|error| ReloadError::Failed(error.to_string()))?;
+        let failed = |error: anyhow::Error| ReloadError::Failed(format!("{error:#}"));
+        let webhooks = intake.prepare(&config).map_err(failed)?;
+        sources.apply(&config).map_err(failed)?;
+        intake.apply(webhooks).map_err(failed)?;
         sources.tell(Message::Rules(Box::new(rules(&config))));
         let alerting = &config.alerting;
         let applied = notifier.apply(&alerting.receivers, alerting.external_url.as_deref());

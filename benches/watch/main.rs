@@ -3,8 +3,9 @@
 //!
 //! `cargo bench --bench watch -- scenarios` runs the rotations and kills, `-- throughput` a log that grows at full speed,
 //! side by side with mtail where it is installed, `-- idle` a hundred quiet logs, `-- latency` one line after another,
-//! `-- alerts` one failure after another through a real Alertmanager; without a word all five are run, and `--help` lists the options. Under `cargo test --benches` all is small, and what
-//! counts is that the counts are right.
+//! `-- alerts` one failure after another through a real Alertmanager, `-- webhook` signed bodies as fast as they are answered;
+//! without a word all are run, and `--help` lists the options. Under `cargo test --benches` all is small, and what counts is
+//! that the counts are right.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the tables are the product of this program")]
 #![allow(clippy::unwrap_used, clippy::string_slice, reason = "a measurement that cannot go on has failed")]
@@ -16,6 +17,7 @@ mod process;
 mod rig;
 mod scenarios;
 mod throughput;
+mod webhook;
 mod writer;
 
 use std::error::Error;
@@ -31,6 +33,7 @@ Follows logs with `storagewatch watch` and checks its counts.
   idle                 a hundred quiet logs
   latency              how soon a line that is written is counted
   alerts               how soon whoever an Alertmanager notifies hears of a failure
+  webhook              signed bodies of 128 events, as fast as they are answered
 
   --rate N             lines a second of the scenarios (2000 and 20000)
   --lines N            lines of each scenario (20000, or those of five seconds if more) and of the latency (1000)
@@ -40,6 +43,8 @@ Follows logs with `storagewatch watch` and checks its counts.
   --matching N         percent of its lines that are storage accesses (1)
   --runs N             rounds of the throughput (3)
   --seconds N          how long nothing happens (60)
+  --connections N      connections over which bodies are posted (1, 8 and 64)
+  --load-seconds N     how long they are (20)
 ";
 
 /// Ends with 0 where all counts are right, 1 where some are not, 2 where the work could not be done.
@@ -77,6 +82,9 @@ fn run(options: &Options) -> Result<bool> {
     if wanted("alerts") {
         right &= alerts::run(options);
     }
+    if wanted("webhook") {
+        right &= webhook::run(options)?;
+    }
     Ok(right)
 }
 
@@ -91,6 +99,8 @@ struct Options {
     matching: u64,
     runs: usize,
     seconds: u64,
+    connections: Vec<usize>,
+    load_seconds: u64,
     /// This process is the one that appends.
     append: Option<std::path::PathBuf>,
 }
@@ -109,6 +119,8 @@ impl Options {
             matching: 1,
             runs: 3,
             seconds: 60,
+            connections: vec![1, 8, 64],
+            load_seconds: 20,
             append: None,
         };
         // `cargo bench` passes `--bench`; `cargo test --benches` passes nothing.
@@ -120,6 +132,8 @@ impl Options {
                 size: 8 << 20,
                 runs: 1,
                 seconds: 1,
+                connections: vec![8],
+                load_seconds: 1,
                 ..options
             };
             return Ok(Some(small));
@@ -140,8 +154,10 @@ impl Options {
                 "--matching" => options.matching = value()?.parse::<u64>()?.clamp(1, 100),
                 "--runs" => options.runs = value()?.parse::<usize>()?.max(1),
                 "--seconds" => options.seconds = value()?.parse()?,
+                "--connections" => options.connections = vec![value()?.parse::<usize>()?.max(1)],
+                "--load-seconds" => options.load_seconds = value()?.parse()?,
                 "--append" => options.append = Some(value()?.into()),
-                "scenarios" | "throughput" | "idle" | "latency" | "alerts" => options.words.push(name),
+                "scenarios" | "throughput" | "idle" | "latency" | "alerts" | "webhook" => options.words.push(name),
                 _ => return Err(format!("{name} is not an option; --help lists them").into()),
             }
         }

@@ -16,5 +16,7 @@ pub(crate) mod lines;
 pub(crate) mod receiver;
 #[path = "../../tests/it/watch/scraper.rs"]
 pub(crate) mod scraper;
+#[path = "../../tests/it/watch/sender.rs"]
+pub(crate) mod sender;
 #[path = "../../tests/it/watch/waiting.rs"]
 pub(crate) mod waiting;

@@ -14,6 +14,7 @@ type Sources = BTreeMap<Arc<str>, (SourceCounts, SourceState)>;
 
 fn event(outcome: Outcome) -> Event {
     Event {
+        logged: None,
         time: None,
         outcome,
         cause: (outcome == Outcome::DirectFailed).then_some(Cause::BackendError),

@@ -42,6 +42,9 @@ pub(super) struct Options {
     /// Where the page, the metrics and the status are served [default: 127.0.0.1:10045]
     #[arg(long, value_name = "ADDR", env = "STORAGEWATCH_LISTEN", value_parser = file::address)]
     listen: Option<SocketAddr>,
+    /// Where webhooks are taken in, if the configuration has any; it serves nothing else [default: 127.0.0.1:10046]
+    #[arg(long, value_name = "ADDR", env = "STORAGEWATCH_INGEST_LISTEN", value_parser = file::address)]
+    ingest_listen: Option<SocketAddr>,
     /// Where counts and positions are kept across restarts [default: $STATE_DIRECTORY, else they are not]
     #[arg(long, value_name = "DIR", env = "STORAGEWATCH_STATE_DIR")]
     state_dir: Option<PathBuf>,
@@ -106,6 +109,7 @@ impl Options {
         Ok(CommandLine {
             config: self.config.clone(),
             listen: self.listen,
+            ingest_listen: self.ingest_listen,
             state_dir: self.state_dir.clone(),
             service_state_dir: std::env::var_os("STATE_DIRECTORY").and_then(|list| first_directory(&list)),
             from: self.from,
@@ -175,13 +179,14 @@ mod tests {
 
     #[test]
     fn what_is_typed_becomes_values() {
-        let all = "/tmp/*.log /tmp/*.log - --config c.toml --listen [::1]:9 --state-dir s --from beginning --linger 1m30s \
+        let all = "/tmp/*.log /tmp/*.log - --config c.toml --listen [::1]:9 --ingest-listen [::1]:8 --state-dir s --from beginning --linger 1m30s \
                    --deployment {stem} --hosting self_hosted --poll-interval 1s --enable-reload --log-format json \
                    --log-level debug --alertmanager http://a:9093 --alertmanager http://b/am/";
         let service_state_dir = typed("-").unwrap().service_state_dir;
         let expected = CommandLine {
             config: Some("c.toml".into()),
             listen: Some("[::1]:9".parse().unwrap()),
+            ingest_listen: Some("[::1]:8".parse().unwrap()),
             state_dir: Some("s".into()),
             service_state_dir,
             from: Some(Start::Beginning),

@@ -3,6 +3,7 @@
 //! Enters a [`File`] and a [`CommandLine`]; leaves the resolved [`Config`], in which nothing is left open.
 
 use super::file::{self, File, SourceSection};
+use super::webhook::{self, WebhookSection, WebhookSource};
 use super::{Config, ConfigError, ConvexSource, Declared, FILES, FileSource, STDIN, SourceName, StdinSource, Watched};
 use super::{DeploymentTemplate, LogFormat, LogLevel, Start};
 use crate::alert::Address;
@@ -20,6 +21,8 @@ pub struct CommandLine {
     pub config: Option<PathBuf>,
     /// `--listen`.
     pub listen: Option<SocketAddr>,
+    /// `--ingest-listen`.
+    pub ingest_listen: Option<SocketAddr>,
     /// `--state-dir`.
     pub state_dir: Option<PathBuf>,
     /// The directory that the service manager made, of `$STATE_DIRECTORY`: for where nothing else names one.
@@ -85,6 +88,7 @@ impl CommandLine {
             deployment: self.deployment.as_ref().and_then(|name| name.literal()).map(str::to_owned),
             hosting,
         });
+        let webhooks: Vec<WebhookSource> = file.webhooks.into_iter().map(WebhookSection::resolve).collect();
         let mut convex: Vec<ConvexSource> =
             file.convex.into_iter().map(|section| section.resolve(self.from, from)).collect();
         let probes: Vec<_> = file.probes.into_iter().map(super::remote::ProbeSection::resolve).collect();
@@ -97,11 +101,12 @@ impl CommandLine {
             }
             convex.push(typed);
         }
-        if sources.is_empty() && stdin.is_none() && convex.is_empty() && probes.is_empty() {
+        if sources.is_empty() && webhooks.is_empty() && stdin.is_none() && convex.is_empty() && probes.is_empty() {
             return Err(ConfigError::Usage(nothing_to_watch(self.config.as_ref())));
         }
         Ok(Config {
             listen: self.listen.or(file.listen).unwrap_or(file::DEFAULT_LISTEN),
+            ingest_listen: self.ingest_listen.or(file.ingest_listen).unwrap_or(webhook::DEFAULT_LISTEN),
             state_dir: self.state_dir.clone().or(file.state_dir).or_else(|| self.service_state_dir.clone()),
             linger: self.linger.or(file.linger).unwrap_or(file::DEFAULT_LINGER),
             poll_interval: self.poll_interval.or(file.poll_interval).unwrap_or(file::DEFAULT_POLL_INTERVAL),
@@ -110,6 +115,7 @@ impl CommandLine {
             log_format: self.log_format.or(file.log_format).unwrap_or(file::DEFAULT_LOG_FORMAT),
             log_level: self.log_level.or(file.log_level).unwrap_or(file::DEFAULT_LOG_LEVEL),
             sources,
+            webhooks,
             stdin,
             convex,
             probes,

@@ -114,6 +114,26 @@ impl<'d> Section<'d> {
             .collect()
     }
 
+    /// As [`Section::each`], of an array that may be left out.
+    pub(super) fn each_if_there<T>(
+        &self,
+        key: &str,
+        example: &str,
+        read: impl FnMut(&DeValue<'d>) -> Result<T, String>,
+    ) -> Result<Vec<T>, Wrong> {
+        if self.spanned(key).is_some() { self.each(key, example, read) } else { Ok(Vec::new()) }
+    }
+
+    /// Says what is wrong with a key's value.
+    pub(super) fn wrong(&self, key: &str, what: impl Into<String>) -> Wrong {
+        Wrong::new(self.spanned(key).map_or(self.at, |value| value.span().start), what)
+    }
+
+    /// Says what is missing here.
+    pub(super) fn lacks(&self, what: &str) -> Wrong {
+        Wrong::new(self.at, format!("{} {what}", self.name))
+    }
+
     /// A table within this one.
     pub(super) fn section(&self, key: &str, known: &[&str]) -> Result<Option<Section<'_>>, Wrong> {
         let Some(value) = self.spanned(key) else { return Ok(None) };

@@ -8,6 +8,7 @@ use super::document::{self, Section, Wrong};
 use super::remote::{ConvexSection, ProbeSection};
 use super::rules::DeploymentRule;
 use super::values::{self, DeploymentTemplate, LogFormat, LogLevel, SourceName, Start, parsed};
+use super::webhook::WebhookSection;
 use super::{ConfigError, FILES, STDIN, Watched};
 use crate::event::Hosting;
 use std::collections::HashSet;
@@ -34,12 +35,13 @@ pub const DEFAULT_MAX_DEPLOYMENTS: usize = 1000;
 /// How often files may be looked at: more often burns a processor, less often is no watching.
 pub const POLL_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_mins(1);
 /// After how long a source may count as silent.
-const SILENCES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
+pub(super) const SILENCES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 366);
 /// How many deployments may get series of their own; each has about thirty.
 const MAX_DEPLOYMENTS: RangeInclusive<usize> = 1..=100_000;
 
-const TOP: [&str; 13] = [
+const TOP: [&str; 14] = [
     "listen",
+    "ingest_listen",
     "state_dir",
     "from",
     "linger",
@@ -53,7 +55,7 @@ const TOP: [&str; 13] = [
     "alert",
     "limits",
 ];
-const SOURCE: [&str; 3] = ["file", "convex", "probe"];
+const SOURCE: [&str; 4] = ["file", "webhook", "convex", "probe"];
 const SOURCE_FILE: [&str; 6] = ["name", "paths", "deployment", "hosting", "silent_after", "from"];
 const DEPLOYMENT: [&str; 4] = ["hosting", "expect", "severity", "window"];
 const LIMITS: [&str; 1] = ["deployments"];
@@ -62,6 +64,7 @@ const LIMITS: [&str; 1] = ["deployments"];
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct File {
     pub(super) listen: Option<SocketAddr>,
+    pub(super) ingest_listen: Option<SocketAddr>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) from: Option<Start>,
     pub(super) linger: Option<Duration>,
@@ -71,6 +74,7 @@ pub struct File {
     pub(super) log_format: Option<LogFormat>,
     pub(super) log_level: Option<LogLevel>,
     pub(super) sources: Vec<SourceSection>,
+    pub(super) webhooks: Vec<WebhookSection>,
     pub(super) convex: Vec<ConvexSection>,
     pub(super) probes: Vec<ProbeSection>,
     pub(super) deployments: Vec<DeploymentRule>,
@@ -109,6 +113,7 @@ impl File {
         let top = Section::new("", &document, 0, &TOP)?;
         let mut file = Self {
             listen: top.get("listen", parsed(address))?,
+            ingest_listen: top.get("ingest_listen", parsed(address))?,
             state_dir: top.get("state_dir", parsed(|text| state_dir(text, directory)))?,
             from: top.get("from", values::word)?,
             linger: top.get("linger", parsed(values::duration))?,
@@ -123,6 +128,9 @@ impl File {
             let mut names = HashSet::new();
             for section in source.sections("file", "[[source.file]]", &SOURCE_FILE)? {
                 file.sources.push(SourceSection::parse(&section, directory, &mut names)?);
+            }
+            for section in source.sections("webhook", "[[source.webhook]]", &WebhookSection::KEYS)? {
+                file.webhooks.push(WebhookSection::parse(&section, directory, &mut names)?);
             }
             file.read_remote(&source, directory, &mut names)?;
         }
@@ -147,15 +155,7 @@ impl File {
 
 impl SourceSection {
     fn parse(section: &Section<'_>, directory: &Path, names: &mut HashSet<SourceName>) -> Result<Self, Wrong> {
-        let (name, place) = section.require("name", "\"self-hosted\"", parsed(SourceName::parse))?;
-        if [FILES, STDIN].contains(&name.as_str()) {
-            let what = "is what the command line's source is called; choose another name";
-            return Err(Wrong::new(place.start, format!("name: '{name}' {what}")));
-        }
-        if !names.insert(name.clone()) {
-            let what = format!("name: a source above is called '{name}' already; choose another name");
-            return Err(Wrong::new(place.start, what));
-        }
+        let name = source_name(section, "\"self-hosted\"", names)?;
         let path = |value: &_| Watched::parse(values::text(value)?, directory);
         Ok(Self {
             name,
@@ -166,6 +166,24 @@ impl SourceSection {
             from: section.get("from", values::word)?,
         })
     }
+}
+
+/// Reads a source's name, which no other source has.
+pub(super) fn source_name(
+    section: &Section<'_>,
+    example: &str,
+    names: &mut HashSet<SourceName>,
+) -> Result<SourceName, Wrong> {
+    let (name, place) = section.require("name", example, parsed(SourceName::parse))?;
+    if [FILES, STDIN].contains(&name.as_str()) {
+        let what = "is what the command line's source is called; choose another name";
+        return Err(Wrong::new(place.start, format!("name: '{name}' {what}")));
+    }
+    if !names.insert(name.clone()) {
+        let what = format!("name: a source above is called '{name}' already; choose another name");
+        return Err(Wrong::new(place.start, what));
+    }
+    Ok(name)
 }
 
 /// Reads an address to listen on.

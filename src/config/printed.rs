@@ -7,6 +7,7 @@ use super::alert::{self, AlertSection};
 use super::file::{self, File, SourceSection};
 use super::rules::DeploymentRule;
 use super::values::{name_of, written};
+use super::webhook;
 use crate::event::Hosting;
 use clap::ValueEnum;
 use std::fmt::{self, Write};
@@ -28,6 +29,11 @@ impl File {
             self.listen.map(|at| quoted(&at.to_string())),
             &quoted(&file::DEFAULT_LISTEN.to_string()),
         )?;
+        lines.setting(
+            "ingest_listen",
+            self.ingest_listen.map(|at| quoted(&at.to_string())),
+            &quoted(&webhook::DEFAULT_LISTEN.to_string()),
+        )?;
         let state_dir = self.state_dir.as_ref().map(|path| quoted(&path.to_string_lossy()));
         lines.optional("state_dir", state_dir, "$STATE_DIRECTORY, else counts are kept in memory")?;
         lines.setting("from", self.from.map(word), &word(file::DEFAULT_FROM))?;
@@ -39,6 +45,9 @@ impl File {
         lines.setting("log_level", self.log_level.map(word), &word(file::DEFAULT_LOG_LEVEL))?;
         for source in &self.sources {
             source.write(self, lines)?;
+        }
+        for webhook in &self.webhooks {
+            webhook.write(lines)?;
         }
         self.convex.iter().try_for_each(|source| source.write(self, lines))?;
         self.probes.iter().try_for_each(|source| source.write(lines))?;

@@ -63,11 +63,13 @@ impl Config {
         let ruled = self.deployments.iter().filter_map(|rule| Some((rule.exact()?, None)));
         let files =
             self.sources.iter().filter_map(|source| Some((source.deployment.as_ref()?.literal()?, source.hosting)));
+        let webhooks =
+            self.webhooks.iter().filter_map(|webhook| Some((webhook.deployment.as_deref()?, webhook.hosting)));
         let stdin = self.stdin.iter().filter_map(|stdin| Some((stdin.deployment.as_deref()?, stdin.hosting)));
         let polled = self.convex.iter().filter_map(|source| Some((source.deployment.as_deref()?, source.hosting)));
         let mut known: Vec<(&str, Option<Declared>)> = Vec::new();
         // What a source says comes first, so that the first mention of a name has the most to say.
-        for (name, source) in files.chain(stdin).chain(polled).chain(ruled) {
+        for (name, source) in files.chain(webhooks).chain(stdin).chain(polled).chain(ruled) {
             if known.iter().all(|(seen, _)| *seen != name) {
                 known.push((name, self.declared(name, source)));
             }

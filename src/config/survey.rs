@@ -39,12 +39,16 @@ pub fn survey<'s>(sources: impl IntoIterator<Item = (&'s str, &'s [Watched])>) -
 impl File {
     /// Says what would surprise in the sources of this file.
     pub fn survey(&self) -> Vec<String> {
-        if self.sources.is_empty() && self.convex.is_empty() && self.probes.is_empty() {
+        if self.sources.is_empty() && self.webhooks.is_empty() && self.convex.is_empty() && self.probes.is_empty() {
             return vec!["no source; add a [[source.file]] or another, or name files on the command line".to_owned()];
         }
         let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
         said.extend(self.convex.iter().flat_map(super::remote::ConvexSection::survey));
         said.extend(self.receivers().iter().filter_map(|receiver| receiver.address.trouble()));
+        let listen = self.ingest_listen.unwrap_or(super::webhook::DEFAULT_LISTEN);
+        for webhook in &self.webhooks {
+            said.extend(webhook.clone().resolve().survey(listen));
+        }
         said
     }
 
@@ -67,6 +71,7 @@ impl super::Config {
         said.extend(self.convex.iter().flat_map(super::remote::ConvexSource::survey));
         let receivers = &self.alerting.receivers;
         said.extend(receivers.iter().filter_map(|receiver| receiver.address.trouble()));
+        said.extend(self.webhooks.iter().filter_map(|webhook| webhook.warning(self.ingest_listen)));
         said
     }
 }

@@ -169,6 +169,32 @@ pub fn duration_within(text: &str, bounds: &RangeInclusive<Duration>) -> Result<
     Err(format!("'{text}' is out of bounds; write {} to {}", written(*bounds.start()), written(*bounds.end())))
 }
 
+/// Units of sizes, the largest first.
+const UNITS: [(&str, u32); 3] = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+
+/// Reads a size that lies within bounds, such as `512KiB` or `16MiB`.
+pub(super) fn size_within(text: &str, bounds: &RangeInclusive<usize>) -> Result<usize, String> {
+    let unit = UNITS.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
+    let size = unit.and_then(|(number, shift)| number.trim_end().parse::<usize>().ok()?.checked_mul(1 << shift));
+    let Some(size) = size else {
+        return Err(format!("'{}' is no size; write one as in 512KiB or 16MiB", text.escape_debug()));
+    };
+    if bounds.contains(&size) {
+        return Ok(size);
+    }
+    Err(format!(
+        "'{text}' is out of bounds; write {} to {}",
+        written_size(*bounds.start()),
+        written_size(*bounds.end())
+    ))
+}
+
+/// A size as it is written.
+pub(super) fn written_size(size: usize) -> String {
+    let unit = UNITS.iter().find(|(_, shift)| size.is_multiple_of(1 << shift));
+    unit.map_or_else(|| size.to_string(), |(unit, shift)| format!("{}{unit}", size >> shift))
+}
+
 /// A duration as it is written.
 pub(crate) fn written(duration: Duration) -> String {
     SignedDuration::try_from(duration).map_or_else(|_| format!("{}s", duration.as_secs()), |d| format!("{d:#}"))
@@ -263,6 +289,20 @@ mod tests {
         }
         assert_eq!(written(Duration::from_mins(90)), "1h 30m");
         assert_eq!(written(Duration::ZERO), "0s");
+    }
+
+    #[test]
+    fn sizes_are_what_people_write() {
+        let size = |text: &str| size_within(text, &(1024..=1 << 26));
+        for (text, bytes) in [("1KiB", 1 << 10), ("512 KiB", 512 << 10), ("16MiB", 16 << 20), ("64MiB", 64 << 20)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+            assert_eq!(written_size(bytes), text.replace(' ', ""));
+        }
+        for wrong in ["", "16", "16MB", "MiB", "-1KiB", "1.5MiB", "99999999999999999999GiB", "18446744073709551615GiB"]
+        {
+            assert!(size(wrong).unwrap_err().contains("is no size"), "{wrong}");
+        }
+        assert_eq!(size("1GiB").unwrap_err(), "'1GiB' is out of bounds; write 1KiB to 64MiB");
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(super) fn event(frame: &Frame<'_>, access: Access, origin: Origin, context: 
     let cause = access.cause();
     Reading::Event(Box::new(Event {
         time: access.time.or(context.time).or(frame.time),
+        logged: context.time.or(frame.time),
         outcome: access.outcome,
         cause,
         origin: Arc::new(placed(frame, origin)),

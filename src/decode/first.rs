@@ -2,8 +2,9 @@
 
 use super::convex::lane_name;
 use super::convex::log_stream::{named, origin_of, otlp_origin, unflatten};
-use super::json::Json;
-use super::{Decoder, Frame, Item};
+use super::json::{self, Json, Parsed};
+use super::shape::Body;
+use super::{Decoder, Frame, Item, readable};
 use crate::event::Origin;
 use memchr::memchr;
 use std::sync::Arc;
@@ -41,6 +42,28 @@ pub fn first_origin(bytes: &[u8]) -> Option<Arc<Origin>> {
     None
 }
 
+/// How much of a body is looked at first: a record is larger only now and then.
+const BEGINNING: usize = 64 * 1024;
+
+/// What the first record of a body says of its origin; none if there is no record. Only that record is parsed.
+pub fn body_origin(body: &[u8]) -> Option<Arc<Origin>> {
+    let beginning = body.get(..BEGINNING).and_then(first_in);
+    beginning.or_else(|| first_in(body))
+}
+
+fn first_in(body: &[u8]) -> Option<Arc<Origin>> {
+    // Brackets, blanks and line ends are what may stand before it.
+    let text = readable(body);
+    let mut rest = text.trim_start();
+    while let Some(body) = Body::of(rest) {
+        rest = body.items.trim_start();
+    }
+    match json::parse(rest) {
+        Parsed::Whole(value, _) | Parsed::Deep(value) => Some(Arc::new(origin_in(&value, &Frame::outermost(0)))),
+        Parsed::Cut(_) | Parsed::Invalid => None,
+    }
+}
+
 /// What a value says of its origin, in whichever shape it does.
 pub(super) fn origin_in(value: &Json<'_>, frame: &Frame<'_>) -> Origin {
     let flat = unflatten(value);
@@ -63,6 +86,31 @@ pub(super) fn origin_in(value: &Json<'_>, frame: &Frame<'_>) -> Origin {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_record_of_a_body_names_its_deployment() {
+        let name = |body: &str| {
+            let origin = body_origin(body.as_bytes())?;
+            Some(origin.deployment.clone().unwrap_or_else(|| "-".to_owned()))
+        };
+        let event = r#"{"topic":"verification","timestamp":1,"message":"x","convex":{"deployment_name":"a-b-123"}}"#;
+        for body in [
+            event.to_owned(),
+            format!("[{event}]"),
+            format!(" [\n  {event},\n{{\"topic\":"),
+            format!("{event}\n{{\"convex\":{{\"deployment_name\":\"other\"}}}}"),
+            r#"[{"ddsource":"convex","hostname":"a-b-123"}]"#.to_owned(),
+            r#"[{"_time":1,"data":{"topic":"console"},"convex":{"deployment_name":"a-b-123"}}]"#.to_owned(),
+            format!("[{event},{}", " ".repeat(BEGINNING)),
+            format!("[{},{{}}]", event.replace("\"x\"", &format!("\"{}\"", "x".repeat(BEGINNING)))),
+        ] {
+            assert_eq!(name(&body).as_deref(), Some("a-b-123"), "{body}");
+        }
+        assert_eq!(name("[{\"topic\":\"console\"}]").as_deref(), Some("-"));
+        for nothing in ["", "[]", "[", "{", "{\"topic\":", "x"] {
+            assert_eq!(name(nothing), None, "{nothing}");
+        }
+    }
 
     /// The deployment's name; `-` where a record names none.
     fn name(text: &str) -> Option<String> {

@@ -113,14 +113,23 @@ pub enum Skipped {
     Cached,
     /// A body whose end is missing.
     BrokenOff,
-    /// A key by which a second copy is recognised had to make room within 7 days: a copy may count again.
+    /// A key by which a second copy is recognised had to make room early: a copy may count again.
     KeyForgotten,
+    /// A signed body of a webhook, older than what is remembered of bodies: it may have counted before.
+    Stale,
 }
 
 impl Skipped {
     /// Every reason.
-    pub const ALL: [Self; 6] =
-        [Self::Undecodable, Self::Oversize, Self::Duplicate, Self::Cached, Self::BrokenOff, Self::KeyForgotten];
+    pub const ALL: [Self; 7] = [
+        Self::Undecodable,
+        Self::Oversize,
+        Self::Duplicate,
+        Self::Cached,
+        Self::BrokenOff,
+        Self::KeyForgotten,
+        Self::Stale,
+    ];
 
     /// The text in labels.
     pub const fn as_str(self) -> &'static str {
@@ -131,6 +140,7 @@ impl Skipped {
             Self::Cached => "cached",
             Self::BrokenOff => "broken_off",
             Self::KeyForgotten => "key_forgotten",
+            Self::Stale => "stale",
         }
     }
 }
@@ -171,6 +181,7 @@ pub struct SourceCounts {
     /// Records decoded from lines that could matter.
     pub records: u64,
     /// What was not used, in the order of [`Skipped::ALL`].
+    #[serde(deserialize_with = "as_far_as_known")]
     pub skipped: [u64; Skipped::ALL.len()],
     /// Bytes that are known to have been written and that nothing holds any more.
     pub lost_bytes: u64,
@@ -200,6 +211,17 @@ impl SourceCounts {
     }
 }
 
+/// Counts by reason, from a state whose version knew fewer reasons: those that came later are at 0.
+fn as_far_as_known<'de, D, const N: usize>(deserializer: D) -> Result<[u64; N], D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let known = Vec::<u64>::deserialize(deserializer)?;
+    let mut counts = [0; N];
+    counts.iter_mut().zip(known).for_each(|(count, known)| *count = known);
+    Ok(counts)
+}
+
 /// How a source stands at the moment; not kept over a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SourceState {
@@ -218,4 +240,19 @@ pub struct PathState {
     pub success: bool,
     /// How long it took, where that is known.
     pub duration: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_knew_fewer_reasons_is_read() {
+        let counts: SourceCounts = serde_json::from_str("{\"lines\":7,\"skipped\":[1,2,3]}").unwrap();
+        assert_eq!((counts.lines, counts.skipped[Skipped::Duplicate as usize]), (7, 3));
+        assert_eq!(counts.skipped[Skipped::Stale as usize], 0);
+        let whole = SourceCounts { skipped: [9; Skipped::ALL.len()], ..SourceCounts::default() };
+        let again: SourceCounts = serde_json::from_str(&serde_json::to_string(&whole).unwrap()).unwrap();
+        assert_eq!(again, whole);
+    }
 }

@@ -3,6 +3,7 @@
 //! Batches that wait while a commit is under way go into the next one together. Where a commit fails, what was counted
 //! stays in memory, unpublished, and goes into the next attempt.
 
+use super::bodies::Bodies;
 use super::counts::{Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Skipped, SourceCounts, SourceState};
 use super::scrapers::Scrapers;
 use super::store::{Rows, Store, StoreError, Write};
@@ -13,13 +14,13 @@ use crate::dedupe::{self, Dedupe};
 use crate::event::{Event, Hosting, Identity, Origin, Outcome, Timestamp};
 use crate::policy::Verdict;
 use crate::row::Row;
-use crate::source::{Batch, Found};
+use crate::source::{Batch, Delivery, Found};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Keys of records that are kept.
 const KEYS: usize = 1_000_000;
@@ -29,6 +30,9 @@ const KEY_AGE: i64 = 7 * 24 * 3600 * 1000;
 
 /// Batches in one commit at the most.
 const GROUP: usize = 256;
+
+/// Deliveries that wait for one commit. Further ones are not taken, so that a disk that fails for long fills no memory.
+const MAX_DELIVERIES: usize = 4096;
 
 /// Failures that are remembered for the page.
 const FAILURES: usize = 20;
@@ -59,6 +63,8 @@ pub struct Rules {
 pub enum Message {
     /// Something was read.
     Batch(Box<Batch>),
+    /// Something was read, and somebody waits for its commit.
+    Delivery(Box<Delivery>),
     /// The configuration has changed.
     Rules(Box<Rules>),
     /// There is something on the board.
@@ -77,6 +83,7 @@ pub struct Keeper {
     dedupe: Dedupe,
     next_key: u64,
     keys_seen: HashMap<u64, i64>,
+    bodies: Bodies,
     scrapers: Scrapers,
     deployments: HashSet<Arc<str>>,
     folded: HashSet<Arc<str>>,
@@ -108,6 +115,9 @@ struct Pending {
     keys: Vec<(u64, (u128, i64))>,
     failures: VecDeque<(u64, Arc<Row>)>,
     notifications: bool,
+    bodies: Vec<(u64, (u128, i64))>,
+    /// Who waits for the commit.
+    deliveries: Vec<oneshot::Sender<()>>,
     something: bool,
 }
 
@@ -126,6 +136,7 @@ impl Keeper {
             dedupe: Dedupe::new(KEYS),
             next_key: 0,
             keys_seen: HashMap::new(),
+            bodies: Bodies::default(),
             scrapers: Scrapers::default(),
             deployments: HashSet::new(),
             folded: HashSet::new(),
@@ -171,6 +182,7 @@ impl Keeper {
             self.keys_seen.insert(number, seen);
             self.next_key = number + 1;
         }
+        self.bodies = Bodies::of(rows.bodies);
         let mut heard = None;
         for (key, value) in rows.meta {
             match key.as_str() {
@@ -246,6 +258,7 @@ impl Keeper {
             }
             let now = now();
             self.now = now;
+            self.bodies.expire(now);
             self.release(now);
             self.hear();
             self.alerts.tick(now, &self.next.sources, self.next.caught_up);
@@ -290,6 +303,7 @@ impl Keeper {
     fn take(&mut self, message: Message) {
         match message {
             Message::Batch(batch) => self.count(*batch),
+            Message::Delivery(delivery) => self.deliver(*delivery),
             Message::Rules(mut rules) => {
                 self.alerts.set_rules(std::mem::take(&mut rules.alerts));
                 self.rules = *rules;
@@ -354,6 +368,26 @@ impl Keeper {
         for (name, value) in batch.cursors {
             self.pending.cursors.insert((batch.source.to_string(), name), value);
         }
+    }
+
+    /// Counts what a sender delivers again and again until it hears of the commit: once.
+    fn deliver(&mut self, delivery: Delivery) {
+        let Delivery { mut batch, hash, newest, is_signed, committed } = delivery;
+        if self.pending.deliveries.len().max(self.pending.bodies.len()) >= MAX_DELIVERIES {
+            // Whoever waits sees that nothing will come.
+            return;
+        }
+        if self.bodies.knows(hash) {
+            batch.turn_away(Skipped::Duplicate);
+        } else if is_signed && newest.is_some_and(|newest| Bodies::is_forgotten(newest, batch.read_at)) {
+            batch.turn_away(Skipped::Stale);
+        } else {
+            let (row, had_to_go) = self.bodies.note(hash, newest, batch.read_at);
+            self.pending.bodies.push(row);
+            batch.counts.skip(Skipped::KeyForgotten, u64::from(had_to_go));
+        }
+        self.count(batch);
+        self.pending.deliveries.push(committed);
     }
 
     fn event(&mut self, mut event: Event, batch: &mut Batch, is_history: bool) {
@@ -514,6 +548,7 @@ impl Keeper {
                 if self.next.trouble.take().is_some() {
                     tracing::info!("the ledger commits again");
                 }
+                self.bodies.forget_gone();
                 let alerts = self.alerts.committed(self.now);
                 self.publish(alerts);
             }
@@ -522,6 +557,8 @@ impl Keeper {
                 if self.next.trouble.as_ref() != Some(&text) {
                     tracing::error!("not committed, will try again: {text}");
                 }
+                // Who has given up waiting needs no answer.
+                self.pending.deliveries.retain(|committed| !committed.is_closed());
                 self.next.trouble = Some(text.clone());
                 self.view.write().unwrap_or_else(PoisonError::into_inner).trouble = Some(text);
                 // A full disk does not empty within a moment.
@@ -558,6 +595,8 @@ impl Keeper {
             alerts: self.alerts.rows(),
             failures: pending.failures.iter().map(failure).collect(),
             failures_from: self.next_failure.saturating_sub(FAILURES as u64),
+            bodies: pending.bodies.clone(),
+            bodies_from: self.bodies.gone(),
         }
     }
 
@@ -584,6 +623,9 @@ impl Keeper {
         self.view.write().unwrap_or_else(PoisonError::into_inner).clone_from(&self.next);
         if let Some(alerts) = alerts {
             self.sent.send_replace(alerts);
+        }
+        for committed in pending.deliveries {
+            let _ = committed.send(());
         }
     }
 }

@@ -25,6 +25,7 @@ const CURSORS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("c
 const KEYS: TableDefinition<'_, u64, (u128, i64)> = TableDefinition::new("keys");
 const ALERTS: TableDefinition<'_, &str, &str> = TableDefinition::new("alerts");
 const FAILURES: TableDefinition<'_, u64, &str> = TableDefinition::new("failures");
+const BODIES: TableDefinition<'_, u64, (u128, i64)> = TableDefinition::new("bodies");
 
 /// Why the ledger cannot be used.
 #[derive(Debug, Error)]
@@ -90,6 +91,10 @@ pub(super) struct Write {
     pub(super) failures: Vec<(u64, String)>,
     /// Failures below this number are dropped.
     pub(super) failures_from: u64,
+    /// By number: a body's hash and until when it is kept.
+    pub(super) bodies: Vec<(u64, (u128, i64))>,
+    /// Bodies below this number are dropped, if there is one.
+    pub(super) bodies_from: Option<u64>,
 }
 
 /// All that is there.
@@ -103,6 +108,7 @@ pub(super) struct Rows {
     pub(super) keys: Vec<(u64, (u128, i64))>,
     pub(super) alerts: Vec<(String, String)>,
     pub(super) failures: Vec<(u64, String)>,
+    pub(super) bodies: Vec<(u64, (u128, i64))>,
 }
 
 /// The database, on disk or in memory.
@@ -219,9 +225,11 @@ impl Store {
             let (source, name) = key.value();
             rows.cursors.push(((source.to_owned(), name.to_owned()), value.value().to_owned()));
         }
-        for row in read.open_table(KEYS)?.iter()? {
-            let (key, value) = row?;
-            rows.keys.push((key.value(), value.value()));
+        for (definition, rows) in [(KEYS, &mut rows.keys), (BODIES, &mut rows.bodies)] {
+            for row in read.open_table(definition)?.iter()? {
+                let (key, value) = row?;
+                rows.push((key.value(), value.value()));
+            }
         }
         rows.alerts = texts(&read.open_table(ALERTS)?)?;
         for row in read.open_table(FAILURES)?.iter()? {
@@ -306,6 +314,13 @@ fn put(database: &Database, write: &Write) -> Result<(), redb::Error> {
         }
         if !write.failures.is_empty() && write.failures_from > 0 {
             failures.retain_in(..write.failures_from, |_, _| false)?;
+        }
+        let mut bodies = transaction.open_table(BODIES)?;
+        for (number, body) in &write.bodies {
+            bodies.insert(number, body)?;
+        }
+        if let Some(from) = write.bodies_from {
+            bodies.retain_in(..from, |_, _| false)?;
         }
     }
     transaction.commit()?;

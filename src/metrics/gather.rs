@@ -11,7 +11,9 @@ use crate::ledger::{
     SourceState, View,
 };
 use crate::probe::Path;
+use crate::source::webhook::Answer;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Series, MetricFamily};
+use std::sync::Arc;
 
 /// What the program knows of itself, the ledger aside.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +24,8 @@ pub struct SelfState {
     pub revision: &'static str,
     /// Whether the configuration was taken when it was last read.
     pub config_ok: bool,
+    /// How often webhooks were answered what, by source.
+    pub requests: Vec<(Arc<str>, [u64; Answer::ALL.len()])>,
     /// The process's own metrics, as a collector gathered them.
     pub process: Vec<MetricFamily>,
 }
@@ -81,6 +85,11 @@ pub fn gather(view: &View, own: &SelfState) -> Vec<Family> {
     }
     for (name, (counts, state)) in &view.sources {
         families.source(name, counts, *state);
+    }
+    for (name, counts) in &own.requests {
+        for (answer, count) in Answer::ALL.into_iter().zip(*counts) {
+            families.counter(Metric::WebhookRequests, &[name, answer.as_str()], count, Note::default());
+        }
     }
     families.histogram(Metric::CommitDuration, &[], durations(&view.commits), Note::default());
     families.gauge(Metric::DeploymentsFolded, &[], view.folded as f64);

@@ -22,6 +22,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// A whole input that is in memory already.
+    pub fn whole(bytes: Vec<u8>) -> Self {
+        Self { end: bytes.len(), buffer: bytes, ..Self::default() }
+    }
+
     /// The bytes, those of the window before included.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[..self.end]

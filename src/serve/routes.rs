@@ -70,6 +70,7 @@ async fn exposition(
         version: env!("CARGO_PKG_VERSION"),
         revision: metrics::REVISION,
         config_ok: serving.config_ok.load(Ordering::Relaxed),
+        requests: serving.requests.all(),
         process: process_metrics(),
     };
     let view = serving.reader.view();

@@ -107,13 +107,15 @@ impl Sources {
         let read_at = super::now();
         let mut names: Vec<(&str, Option<Declared>)> = self.config.known_deployments();
         let of_files = self.config.sources.iter().map(|source| &source.name);
+        let of_webhooks = self.config.webhooks.iter().map(|source| &source.name);
         let of_stdin = self.config.stdin.iter().map(|source| &source.name);
         let polled = self.config.convex.iter().map(|source| &source.name);
         let probed = self.config.probes.iter().map(|source| &source.name);
-        for source in of_files.clone().chain(of_stdin).chain(polled.clone()).chain(probed.clone()) {
+        let of_streams = of_files.chain(of_webhooks).chain(polled).chain(probed);
+        for source in of_streams.clone().chain(of_stdin) {
             self.introduce_at(source.as_str(), Vec::new(), None, read_at);
         }
-        let Some(first) = of_files.chain(polled).chain(probed).next() else { return };
+        let Some(first) = of_streams.clone().next() else { return };
         for (name, declared) in names.drain(..) {
             let origin = Arc::new(Origin { deployment: Some(name.to_owned()), ..Origin::default() });
             self.introduce_at(first.as_str(), vec![Found::Deployment(origin)], declared, read_at);
@@ -121,6 +123,7 @@ impl Sources {
     }
 
     fn introduce_at(&self, source: &str, found: Vec<Found>, declared: Option<Declared>, read_at: Timestamp) {
+        let is_webhook = self.config.webhooks.iter().any(|webhook| webhook.name.as_str() == source);
         let batch = Batch {
             source: Arc::from(source),
             found,
@@ -128,8 +131,12 @@ impl Sources {
             hosting_is_configured: is_configured(declared),
             counts: SourceCounts::default(),
             cursors: Vec::new(),
-            state: SourceState::default(),
-            caught_up: false,
+            // A webhook can be posted to from the start, and where there is nothing else, nothing was there before.
+            state: SourceState { up: is_webhook, ..SourceState::default() },
+            caught_up: self.config.sources.is_empty()
+                && self.config.stdin.is_none()
+                && self.config.convex.is_empty()
+                && self.config.probes.is_empty(),
             read_at,
         };
         send(&self.batches, batch);

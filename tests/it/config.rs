@@ -35,10 +35,11 @@ fn load(text: &str, command_line: CommandLine) -> Config {
 
 #[test]
 fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
-    let known = "listen, state_dir, from, linger, poll_interval, openmetrics_created, enable_reload, log_format, \
+    let known = "listen, ingest_listen, state_dir, from, linger, poll_interval, openmetrics_created, enable_reload, log_format, \
                  log_level, source, deployment, alert, limits";
     let source = |more: &str| format!("{SOURCE}{more}");
     let polled = |more: &str| format!("[[source.convex]]\nurl = \"http://127.0.0.1:3210\"\nkey = \"env:KEY\"\n{more}");
+    let webhook = |more: &str| format!("[[source.webhook]]\nname = \"x\"\n{more}");
     for (text, expected) in [
         // Syntax.
         ("listen 5", "1:8: not TOML: key with no value, expected `=`; correct what stands here"),
@@ -49,10 +50,7 @@ fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
         ("# ä\n\n  state-dir = 1", "3:3: unknown key 'state-dir'; did you mean 'state_dir'?"),
         ("listen = 1\nweather = \"fine\"", &format!("2:1: unknown key 'weather'; known there: {known}")),
         ("[limits]\ndeployment = 5", "2:1: unknown key 'deployment' in [limits]; did you mean 'deployments'?"),
-        (
-            "[[source.webhook]]\nname = \"x\"",
-            "1:10: unknown key 'webhook' in [source]; known there: file, convex, probe",
-        ),
+        ("[[source.webhok]]\nname = \"x\"", "1:10: unknown key 'webhok' in [source]; did you mean 'webhook'?"),
         (&source("pahts = []"), "4:1: unknown key 'pahts' in [[source.file]]; did you mean 'paths'?"),
         (
             "[deployment.\"happy-*\"]\nweather = \"fine\"",
@@ -117,6 +115,44 @@ fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
         ),
         (&source("hosting = \"heroku\""), "4:11: hosting: 'heroku' is no hosting; write cloud, self_hosted or local"),
         (&source("silent_after = \"0s\""), "4:16: silent_after: '0s' is out of bounds; write 1s to 8784h"),
+        // Webhooks.
+        (
+            "[[source.webhook]]\nname = \"x\"",
+            "1:1: [[source.webhook]] has no secrets; add what Convex signs with, as in secrets = [\"env:CONVEX_WEBHOOK_SECRET\"], or what forwarders present, as in keys = [\"env:INGEST_KEY\"]",
+        ),
+        (
+            "[[source.webhook]]\nname = \"x\"\nallow_unsigned = false",
+            "1:1: [[source.webhook]] has no secrets; add what Convex signs with, as in secrets = [\"env:CONVEX_WEBHOOK_SECRET\"], or what forwarders present, as in keys = [\"env:INGEST_KEY\"]",
+        ),
+        (
+            &webhook("secrets = [\"0123456789abcdef\"]"),
+            "3:12: secrets: a secret is never written here; write env:NAME or file:PATH",
+        ),
+        (
+            &webhook("secrets = [\"env:A\"]\nkeys = [\"env:B\", \"hunter2\"]"),
+            "4:18: keys: a secret is never written here; write env:NAME or file:PATH",
+        ),
+        (
+            &webhook("secrets = []"),
+            "3:11: secrets: empty; name at least one, as in secrets = [\"env:CONVEX_WEBHOOK_SECRET\"]",
+        ),
+        (&webhook("secret = [\"env:A\"]"), "3:1: unknown key 'secret' in [[source.webhook]]; did you mean 'secrets'?"),
+        (
+            &webhook("secrets = [\"env:A\"]\nmax_body = \"1GiB\""),
+            "4:12: max_body: '1GiB' is out of bounds; write 64KiB to 64MiB",
+        ),
+        (
+            &webhook("secrets = [\"env:A\"]\ndeployment = \"{stem}\""),
+            "4:14: deployment: a webhook has no file's name to fill in; give the deployment's name in full",
+        ),
+        (
+            &format!("{SOURCE}[[source.webhook]]\nname = \"a\"\nsecrets = [\"env:A\"]"),
+            "5:8: name: a source above is called 'a' already; choose another name",
+        ),
+        (
+            &webhook("secrets = [\"env:A\"]").replace("\"x\"", "\"..\""),
+            "2:8: name: '..' cannot be part of a path; choose another name",
+        ),
         // Sources that are asked.
         (
             "[[source.convex]]\nkey = \"env:KEY\"",
@@ -225,6 +261,9 @@ fn what_is_resolved_shows_every_default_and_reads_back_the_same() {
                 [[source.file]]\nname = \"a\"\npaths = [\"logs/*.log\", \"/tmp/none-[0-9].log\", \"od\\\"d\"]\n\
                 [[source.file]]\nname = \"b\"\npaths = [\"b.log\"]\ndeployment = \"{stem}\"\nhosting = \"local\"\n\
                 silent_after = \"90m\"\nfrom = \"end\"\n\
+                [[source.webhook]]\nname = \"c\"\nsecrets = [\"env:NONE_OF_OURS\", \"file:old\"]\n\
+                [[source.webhook]]\nname = \"d\"\nkeys = [\"file:key\"]\nallow_unsigned = true\nmax_body = \"1024KiB\"\n\
+                deployment = \"calm-owl-7\"\nhosting = \"cloud\"\nsilent_after = \"1h\"\n\
                 [[source.convex]]\nurl = \"https://happy-otter-123.convex.cloud/\"\nkey = \"file:key\"\n\
                 [[source.probe]]\nurl = \"https://happy-otter-123.convex.cloud\"\ndeployment = \"x\"\nhosting = \"cloud\"\n\
                 [deployment.\"happy-*\"]\nhosting = \"cloud\"\nseverity = \"warning\"\nwindow = \"600s\"\n\
@@ -234,6 +273,7 @@ fn what_is_resolved_shows_every_default_and_reads_back_the_same() {
     let (status, resolved, _) = check(text);
     let expected = "\
 listen = \"127.0.0.1:10045\" # default
+ingest_listen = \"127.0.0.1:10046\" # default
 state_dir = \"DIR/state\"
 from = \"beginning\"
 linger = \"0s\" # default
@@ -258,6 +298,26 @@ deployment = \"{stem}\"
 hosting = \"local\"
 silent_after = \"1h 30m\"
 from = \"end\"
+
+[[source.webhook]]
+name = \"c\"
+secrets = [\"env:NONE_OF_OURS\", \"file:DIR/old\"]
+# keys is not set: no key is accepted in place of a signature
+allow_unsigned = false # default
+# deployment is not set: as the records say
+# hosting is not set: as the records say
+# silent_after is not set: silence is never reported
+max_body = \"16MiB\" # default
+
+[[source.webhook]]
+name = \"d\"
+# secrets is not set: signatures count for nothing
+keys = [\"file:DIR/key\"]
+allow_unsigned = true
+deployment = \"calm-owl-7\"
+hosting = \"cloud\"
+silent_after = \"1h\"
+max_body = \"1MiB\"
 
 [[source.convex]]
 name = \"happy-otter-123.convex.cloud\" # default
@@ -330,12 +390,23 @@ fn what_would_surprise_is_said_and_spoils_nothing() {
     }
     assert_eq!(err.lines().count(), 4, "{err}");
     assert!(check("").2.contains("no source; add a [[source.file]] or another"));
+    let (status, out, err) =
+        check("[[source.webhook]]\nname = \"c\"\nsecrets = [\"env:NONE_OF_OURS\"]\nallow_unsigned = true\n");
+    assert_eq!(status, 0, "{err}");
+    assert!(out.contains("[[source.webhook]]"));
+    assert!(err.contains("the secret env:NONE_OF_OURS is not set"), "{err}");
+    assert!(
+        err.contains("source 'c': ALLOWS UNSIGNED BODIES: whoever reaches http://127.0.0.1:10046/ingest/c"),
+        "{err}"
+    );
+    assert_eq!(err.lines().count(), 2, "{err}");
 }
 
 #[test]
 fn the_command_line_goes_before_the_file_and_the_file_before_the_defaults() {
     let defaults = load(SOURCE, CommandLine::default());
     assert_eq!(defaults.listen.to_string(), "127.0.0.1:10045");
+    assert_eq!(defaults.ingest_listen.to_string(), "127.0.0.1:10046");
     assert_eq!((defaults.state_dir, defaults.sources[0].from), (None, Start::End));
     assert_eq!((defaults.linger, defaults.poll_interval), (Duration::ZERO, Duration::from_millis(250)));
     assert_eq!((defaults.enable_reload, defaults.openmetrics_created), (false, false));
@@ -343,14 +414,14 @@ fn the_command_line_goes_before_the_file_and_the_file_before_the_defaults() {
     assert_eq!(defaults.max_deployments, 1000);
 
     let text = format!(
-        "listen = \"127.0.0.1:1\"\nstate_dir = \"/file\"\nlinger = \"1s\"\npoll_interval = \"1s\"\nfrom = \"beginning\"\n\
+        "listen = \"127.0.0.1:1\"\ningest_listen = \"127.0.0.1:3\"\nstate_dir = \"/file\"\nlinger = \"1s\"\npoll_interval = \"1s\"\nfrom = \"beginning\"\n\
          enable_reload = true\nopenmetrics_created = true\nlog_format = \"json\"\nlog_level = \"debug\"\n\
          limits.deployments = 5\n{SOURCE}{}from = \"end\"\n",
         SOURCE.replace("\"a\"", "\"b\"")
     );
     let service = CommandLine { service_state_dir: Some("/service".into()), ..CommandLine::default() };
     let file = load(&text, service.clone());
-    assert_eq!((file.listen.port(), file.state_dir), (1, Some("/file".into())));
+    assert_eq!((file.listen.port(), file.ingest_listen.port(), file.state_dir), (1, 3, Some("/file".into())));
     assert_eq!(file.sources.iter().map(|source| source.from).collect::<Vec<_>>(), [Start::Beginning, Start::End]);
     assert_eq!((file.linger, file.poll_interval), (Duration::from_secs(1), Duration::from_secs(1)));
     assert_eq!((file.enable_reload, file.openmetrics_created), (true, true));
@@ -362,6 +433,7 @@ fn the_command_line_goes_before_the_file_and_the_file_before_the_defaults() {
         &text,
         CommandLine {
             listen: Some("127.0.0.1:2".parse().unwrap()),
+            ingest_listen: Some("127.0.0.1:4".parse().unwrap()),
             state_dir: Some("/typed".into()),
             from: Some(Start::End),
             linger: Some(Duration::from_secs(2)),
@@ -372,7 +444,7 @@ fn the_command_line_goes_before_the_file_and_the_file_before_the_defaults() {
             ..service
         },
     );
-    assert_eq!((typed.listen.port(), typed.state_dir), (2, Some("/typed".into())));
+    assert_eq!((typed.listen.port(), typed.ingest_listen.port(), typed.state_dir), (2, 4, Some("/typed".into())));
     assert!(typed.sources.iter().all(|source| source.from == Start::End));
     assert_eq!((typed.linger, typed.poll_interval), (Duration::from_secs(2), Duration::from_secs(2)));
     assert_eq!((typed.enable_reload, typed.log_format, typed.log_level), (false, LogFormat::Text, LogLevel::Error));
@@ -459,6 +531,7 @@ fn every_option_of_watch_can_stand_in_the_environment() {
     for (variable, wrong, option) in [
         ("LISTEN", "localhost", "--listen"),
         ("CONVEX", "https://happy-otter-123.convex.site", "--convex"),
+        ("INGEST_LISTEN", "localhost", "--ingest-listen"),
         ("FROM", "start", "--from"),
         ("LINGER", "soon", "--linger"),
         ("POLL_INTERVAL", "1h", "--poll-interval"),
@@ -515,6 +588,7 @@ fn help_names_every_option_and_its_variable() {
         "convex",
         "config",
         "listen",
+        "ingest-listen",
         "state-dir",
         "from",
         "linger",

@@ -8,14 +8,22 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use storagewatch::event::{Cause, Outcome};
 use storagewatch::ledger::{Rotation, Skipped, View};
 use storagewatch::metrics::{Family, Format, Metric, SelfState, gather};
+use storagewatch::source::webhook::Answer;
 
 /// The exposition of a view by a program whose version never changes.
 fn written(view: &View, format: Format) -> String {
-    let own = SelfState { version: "1.2.3", revision: "abc", config_ok: true, process: Vec::new() };
+    let own =
+        SelfState { version: "1.2.3", revision: "abc", config_ok: true, requests: requests(), process: Vec::new() };
     format.write(&gather(view, &own)).unwrap()
+}
+
+/// What webhooks were answered.
+fn requests() -> Vec<(Arc<str>, [u64; Answer::ALL.len()])> {
+    vec![(Arc::from("cloud"), [7, 0, 2, 0, 0, 0, 0, 0, 1])]
 }
 
 fn check_golden(name: &str, text: &str) {
@@ -85,7 +93,7 @@ fn every_series_of_a_closed_set_is_there_at_zero() {
 
 #[test]
 fn all_metrics_are_in_the_table_and_all_of_the_table_is_exposed() {
-    let families = gather(&view(), &SelfState::default());
+    let families = gather(&view(), &SelfState { requests: requests(), ..SelfState::default() });
     let exposed: BTreeSet<&str> = families.iter().map(Family::name).collect();
     let table: BTreeSet<&str> = Metric::ALL.iter().map(|metric| metric.name()).collect();
     assert_eq!(exposed, table);

@@ -45,6 +45,7 @@ impl Server {
             page: Arc::new(RwLock::new(Arc::from("http://watch.example:10045"))),
             created_lines: false,
             reload: None,
+            requests: Arc::default(),
             config_ok: Arc::new(AtomicBool::new(true)),
         };
         change(&mut serving);
@@ -258,6 +259,7 @@ fn exemplar(request: &str, blob: &str) -> Exemplar {
 
 fn failure() -> Row {
     let event = Event {
+        logged: None,
         time: Some(LAST),
         outcome: Outcome::DirectFailed,
         cause: Some(Cause::ConnectionRefused),

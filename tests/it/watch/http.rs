@@ -1,5 +1,6 @@
 //! An HTTP client as small as the tests need: one request after another over a connection that stays open.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -12,18 +13,21 @@ pub(crate) struct Client {
     address: SocketAddr,
     user_agent: String,
     connection: Option<BufReader<TcpStream>>,
+    timeout: Duration,
 }
 
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The names in small letters.
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: String,
 }
 
 impl Client {
     pub(crate) fn new(address: SocketAddr, user_agent: &str) -> Self {
-        Self { address, user_agent: user_agent.to_owned(), connection: None }
+        Self { address, user_agent: user_agent.to_owned(), connection: None, timeout: TIMEOUT }
     }
 
     /// Fetches a page. A connection that the server has closed meanwhile is opened anew.
@@ -35,11 +39,39 @@ impl Client {
         }
     }
 
+    /// Posts a body. The connection may have been closed meanwhile; then that is the error.
+    pub(crate) fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(self.address, self.timeout)?,
+        };
+        let (host, agent, length) = (self.address, &self.user_agent, body.len());
+        let mut head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
+        );
+        for (name, value) in headers {
+            head.extend([*name, ": ", *value, "\r\n"]);
+        }
+        head.push_str("\r\n");
+        let mut request = head.into_bytes();
+        request.extend_from_slice(body);
+        connection.get_mut().write_all(&request)?;
+        let (answer, stays) = read_answer(&mut connection)?;
+        self.connection = stays.then_some(connection);
+        Ok(answer)
+    }
+
+    /// How long an answer may take from now on.
+    pub(crate) fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
     fn try_get(&mut self, path: &str) -> io::Result<Answer> {
         // Only an answer that was read to its end leaves the connection fit for the next.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => connect(self.address)?,
+            None => connect(self.address, self.timeout)?,
         };
         let (host, agent) = (self.address, &self.user_agent);
         let request = format!(
@@ -52,10 +84,11 @@ impl Client {
     }
 }
 
-fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
+fn connect(address: SocketAddr, timeout: Duration) -> io::Result<BufReader<TcpStream>> {
     let stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
     Ok(BufReader::with_capacity(1 << 16, stream))
 }
 
@@ -64,10 +97,12 @@ fn read_answer(connection: &mut impl BufRead) -> io::Result<(Answer, bool)> {
     let first = read_line(connection)?;
     let status = first.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(|| invalid(&first))?;
     let (mut length, mut chunked, mut stays) = (None, false, true);
+    let mut headers = BTreeMap::new();
     loop {
         let line = read_line(connection)?;
         let Some((name, value)) = line.split_once(':') else { break };
         let value = value.trim();
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = Some(value.parse::<usize>().map_err(|_| invalid(value))?),
             "transfer-encoding" => chunked = value.eq_ignore_ascii_case("chunked"),
@@ -90,7 +125,7 @@ fn read_answer(connection: &mut impl BufRead) -> io::Result<(Answer, bool)> {
         read_exactly(connection, length.ok_or_else(|| invalid("no length"))?, &mut body)?;
     }
     let body = String::from_utf8(body).map_err(|_| invalid("not UTF-8"))?;
-    Ok((Answer { status, body }, stays))
+    Ok((Answer { status, headers, body }, stays))
 }
 
 fn read_line(connection: &mut impl BufRead) -> io::Result<String> {

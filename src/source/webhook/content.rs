@@ -1,0 +1,142 @@
+//! A body's bytes → what the ledger counts, by the one way that all logs take: scan, then decode.
+
+use super::Answer;
+use crate::decode::{Decoder, Item, Reading, body_origin};
+use crate::event::Timestamp;
+use crate::scan::{Scanner, Sink, Window};
+use crate::source::Found;
+use crate::source::collect::Collected;
+use memchr::memrchr;
+use sha2::{Digest, Sha256};
+
+/// What a body holds.
+pub(super) struct Content {
+    pub(super) collected: Collected,
+    /// The first half of its SHA-256.
+    pub(super) hash: u128,
+    /// When the newest of its accesses and overflows was logged.
+    pub(super) newest: Option<Timestamp>,
+}
+
+/// Takes items, and looks at them as they pass.
+#[derive(Default)]
+struct Looking {
+    collected: Collected,
+    newest: Option<Timestamp>,
+    breaks_off: bool,
+}
+
+impl Sink for Looking {
+    fn item(&mut self, item: Item) {
+        match &item {
+            Item::Record(record) => match &record.reading {
+                Reading::Event(event) => self.newest = self.newest.max(event.logged.or(event.time)),
+                Reading::Overflow { time, .. } => self.newest = self.newest.max(*time),
+                _ => {}
+            },
+            Item::BrokenOff { .. } => self.breaks_off = true,
+            _ => {}
+        }
+        self.collected.take(item);
+    }
+}
+
+/// Reads a body. One whose end is missing is refused as a whole: when it comes again it has other bytes, and what had
+/// counted of it would count twice.
+pub(super) fn read(bytes: Vec<u8>, scanner: &mut Scanner) -> Result<Content, Answer> {
+    if !is_json(&bytes) {
+        return Err(Answer::Malformed);
+    }
+    let hash = hash(&bytes);
+    let mut looking = Looking::default();
+    let window = Window::whole(bytes);
+    scanner.begin(Decoder::at_start());
+    scanner.scan(&window, &mut looking);
+    scanner.finish(&mut looking);
+    if looking.breaks_off {
+        return Err(Answer::Malformed);
+    }
+    let Looking { mut collected, newest, .. } = looking;
+    collected.seen(scanner.counts());
+    // Whose body it is shows before its first event.
+    let names = |found: &Found| matches!(found, Found::Event(_) | Found::Overflow { .. });
+    if !collected.found.iter().any(names) {
+        collected.found.extend(body_origin(window.bytes()).map(Found::Deployment));
+    }
+    Ok(Content { collected, hash, newest })
+}
+
+/// Whether it begins and ends as JSON does, and its last line has its end. Of arrays the decoder says whether they do.
+fn is_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
+    match bytes {
+        [b'{', .., b'}' | b']'] => {}
+        [b'[', .., b'}' | b']'] => return true,
+        _ => return false,
+    }
+    let last = memrchr(b'\n', bytes).map_or(bytes, |newline| &bytes[newline..]);
+    let (mut depth, mut in_string, mut escaped) = (0_i64, false, false);
+    for byte in last {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth -= 1,
+            _ => {}
+        }
+    }
+    // The last line of an indented body closes what others opened.
+    depth <= 0 && !in_string
+}
+
+fn hash(bytes: &[u8]) -> u128 {
+    let digest = Sha256::digest(bytes);
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    u128::from_le_bytes(half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_and_ends_as_json_does() {
+        for right in [
+            "{}",
+            "[]",
+            " [1, {\"a\": \"]\"}]\n",
+            "\u{feff}{\"a\":\"}\\\"\"}",
+            "{\"a\":1}\n{\"b\":[2]}\n\n",
+            "{\"a\":1}{\"b\":2}",
+            "{\n  \"a\": {\n    \"b\": 1\n  }\n}",
+            "[\n  1\n]",
+        ] {
+            assert!(is_json(right.as_bytes()), "{right}");
+        }
+        for wrong in
+            ["", " ", "x", "{", "}", "{\"a\":1}\n{\"b\":{\"c\":2}", "{\"a\":\"}", "{\"a\":1}\n{\"b\":\"x\\\"}", "1]"]
+        {
+            assert!(!is_json(wrong.as_bytes()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_refused_where_an_array_breaks_off_and_names_its_deployment_where_nothing_counts() {
+        let mut scanner = Scanner::new();
+        let event = r#"{"timestamp":5,"topic":"console","log_level":"LOG","message":"'Storage access: direct'","convex":{"deployment_name":"calm-owl-7"}}"#;
+        let mut check = |body: &str| read(body.as_bytes().to_vec(), &mut scanner);
+        assert!(matches!(check(&format!("[{event},{event}")), Err(Answer::Malformed)));
+        assert!(matches!(check(&format!("[{event},{{\"a\":{{}}")), Err(Answer::Malformed)));
+        let content = check(&format!("[{event},{event}]")).unwrap();
+        assert!(matches!(content.collected.found.as_slice(), [Found::Event(_), Found::Event(_)]));
+        assert_eq!((content.newest, content.collected.counts.lines), (Some(Timestamp(5)), 1));
+        let quiet = event.replace("Storage access: ", "Storage: ");
+        let content = check(&format!("{quiet}\n{quiet}")).unwrap();
+        assert!(
+            matches!(content.collected.found.as_slice(), [Found::Deployment(origin)] if origin.deployment.as_deref() == Some("calm-owl-7"))
+        );
+        assert_eq!((content.newest, content.collected.counts.lines), (None, 2));
+    }
+}
