@@ -213,6 +213,13 @@ fn alert_rules(config: &Arc<Config>) -> alert::Rules {
         catches_up: false,
         replays: true,
     });
+    let webhooks = config.webhooks.iter().map(|source| SourceRules {
+        name: Arc::from(source.name.as_str()),
+        silent_after: source.silent_after,
+        may_end: false,
+        catches_up: false,
+        replays: false,
+    });
     let polled = config.convex.iter().map(|source| &source.name);
     let remote = polled.chain(config.probes.iter().map(|source| &source.name)).map(|name| SourceRules {
         name: Arc::from(name.as_str()),
@@ -232,7 +239,7 @@ fn alert_rules(config: &Arc<Config>) -> alert::Rules {
         }),
         window: config.alerting.window,
         max_age: config.alerting.max_age,
-        sources: files.chain(stdin).chain(remote).collect(),
+        sources: files.chain(stdin).chain(webhooks).chain(remote).collect(),
         receivers: config.alerting.receivers.iter().map(|receiver| Arc::clone(&receiver.name)).collect(),
     }
 }
