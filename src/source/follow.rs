@@ -3,6 +3,7 @@
 //! Enters paths and patterns; leaves [`Batch`]es. A file is its inode while it lives, and its content once it was copied
 //! or compressed. A poll is the truth; file events only make it come sooner.
 
+mod archive;
 mod files;
 mod identity;
 mod reader;
@@ -16,13 +17,13 @@ use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState};
 use files::{Entry, Files, Look};
 use identity::{Inode, agree, head_of, is_distinctive, open_same, read_at};
-use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::{File, Metadata};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tail::{Cursor, Tail, Turn};
+use tail::{Cursor, Rest, Tail, Turn};
 
 /// How long a file that nobody writes to by its name must be quiet before its last line counts without a newline.
 const END: Duration = Duration::from_secs(5);
@@ -32,6 +33,9 @@ const COPY: Duration = Duration::from_secs(10);
 
 /// How long a file that is gone is remembered: its compressed copy may turn up.
 const MEMORY: Duration = Duration::from_hours(24);
+
+/// Files that are gone and remembered at the most.
+const GONE: usize = 4000;
 
 /// Catching up with what was there at the start takes no longer, as far as being ready goes.
 const CATCH_UP: Duration = Duration::from_mins(1);
@@ -62,7 +66,11 @@ pub struct Follower {
     files: Files,
     tails: Vec<Tail>,
     next_id: u64,
+    /// Which files belong to each path that is written, as of the last look at names.
+    families: HashMap<PathBuf, Vec<usize>>,
     sights: BTreeSet<String>,
+    /// Whether it was seen which files the paths do not lead to any more.
+    is_sorted_out: bool,
     /// Copies of files that are followed, and how much of them was compared.
     copies: HashMap<Inode, Look>,
     given: HashMap<PathBuf, Arc<Given>>,
@@ -86,7 +94,9 @@ impl Follower {
             options,
             tails: Vec::new(),
             next_id: 1,
+            families: HashMap::new(),
             sights: BTreeSet::new(),
+            is_sorted_out: false,
             copies: HashMap::new(),
             given: HashMap::new(),
             rows: Vec::new(),
@@ -109,7 +119,25 @@ impl Follower {
                 follower.tails.push(tail);
             }
         }
+        follower.forget_sights();
         Ok(follower)
+    }
+
+    /// The rows that another follower needs to go on where this one stands.
+    pub fn rows(mut self) -> Vec<(String, String)> {
+        let sights = serde_json::to_string(&self.sights).ok().map(|sights| (SIGHTS.to_owned(), sights));
+        let tails = self.tails.iter_mut().filter(|tail| !tail.forgotten).map(Tail::row);
+        sights.into_iter().chain(tails.filter_map(|(name, row)| Some((name, row?)))).collect()
+    }
+
+    /// A pattern that is not looked for any more is new when it comes back.
+    fn forget_sights(&mut self) {
+        let paths = &self.options.paths;
+        let had = self.sights.len();
+        self.sights.retain(|path| paths.contains(path));
+        if self.sights.len() < had {
+            self.rows.push((SIGHTS.to_owned(), serde_json::to_string(&self.sights).ok()));
+        }
     }
 
     /// Goes on with other paths or names.
@@ -119,6 +147,10 @@ impl Follower {
         self.given.clear();
         self.copies.clear();
         self.listed = false;
+        self.is_sorted_out = false;
+        // The ledger may have been told otherwise meanwhile.
+        self.told = None;
+        self.forget_sights();
     }
 
     /// The directories in which files are looked for.
@@ -154,12 +186,35 @@ impl Follower {
     }
 
     fn base_has_changed(&self) -> bool {
-        self.files.bases().any(|base| {
-            let inode = base.metadata().ok().map(|metadata| Inode::of(&metadata));
-            let followed =
-                self.tails.iter().any(|tail| tail.is_base && tail.cursor.base == *base && tail.cursor.inode == inode);
-            !followed && inode.is_some()
-        })
+        let followed: HashSet<Inode> =
+            self.tails.iter().filter(|tail| tail.is_base).filter_map(|tail| tail.cursor.inode).collect();
+        let mut inodes = self.files.bases().filter_map(|base| base.metadata().ok()).filter(Metadata::is_file);
+        inodes.any(|metadata| !followed.contains(&Inode::of(&metadata)))
+    }
+
+    /// Puts files away that a changed configuration does not name any more: they are there, and not looked for. What
+    /// is known of them is kept, so that they go on if they are named again.
+    fn sort_out(&mut self) {
+        if std::mem::replace(&mut self.is_sorted_out, true) {
+            return;
+        }
+        let mut left_out = HashSet::new();
+        for tail in &mut self.tails {
+            tail.asleep = false;
+            if !self.files.is_base(&tail.cursor.base) && tail.cursor.base.is_file() {
+                left_out.insert(tail.cursor.base.clone());
+            }
+        }
+        if left_out.is_empty() {
+            return;
+        }
+        // Some may only just have come.
+        self.files.list();
+        for tail in &mut self.tails {
+            if left_out.contains(&tail.cursor.base) && !self.files.is_base(&tail.cursor.base) {
+                tail.sleep();
+            }
+        }
     }
 
     /// Finds out which files there are, and which of them are known.
@@ -168,6 +223,9 @@ impl Follower {
         let first_sight: BTreeSet<String> =
             self.options.paths.iter().filter(|path| !self.sights.contains(*path)).cloned().collect();
         let entries = self.files.list();
+        self.sort_out();
+        let inodes: HashSet<Inode> = entries.iter().map(|entry| entry.inode).collect();
+        self.copies.retain(|inode, _| inodes.contains(inode));
         let mut unknown = Vec::new();
         let had_bases: Vec<PathBuf> =
             self.tails.iter().filter(|tail| tail.is_base).map(|tail| tail.cursor.base.clone()).collect();
@@ -175,9 +233,15 @@ impl Follower {
             tail.is_base = false;
             tail.look_at_head();
         }
-        let mut found = BTreeSet::new();
+        let mut found = HashSet::new();
+        let mut known = HashMap::new();
+        self.families.clear();
+        for (at, tail) in self.tails.iter().enumerate() {
+            tail.cursor.inode.map(|inode| known.entry(inode).or_insert(at));
+            self.families.entry(tail.cursor.base.clone()).or_default().push(at);
+        }
         for entry in entries {
-            match self.tails.iter().position(|tail| tail.cursor.inode == Some(entry.inode)) {
+            match known.get(&entry.inode).copied() {
                 Some(at) if self.is_blank(at, &entry) => {
                     // The inode of an empty file may be a copy's by now.
                     (self.tails[at].forgotten, self.tails[at].cursor.inode) = (true, None);
@@ -220,6 +284,7 @@ impl Follower {
                 tail.missing = Some(clock);
             } else if !found.contains(&tail.id)
                 && !tail.is_open()
+                && !tail.asleep
                 && tail.missing.is_none()
                 && tail.cursor.inode.is_some()
             {
@@ -237,16 +302,20 @@ impl Follower {
                 self.complain(&entry.path, &error);
             }
         }
+        let mut rotations = [0; Rotation::ALL.len()];
+        let followed: HashSet<&PathBuf> =
+            self.tails.iter().filter(|tail| tail.is_base).map(|tail| &tail.cursor.base).collect();
         for base in had_bases {
-            let followed = self.tails.iter().any(|tail| tail.is_base && tail.cursor.base == base);
-            let old = self.tails.iter().find(|tail| tail.cursor.base == base && tail.was_base && !tail.is_base);
+            let is_followed = followed.contains(&base);
+            let old = self.family(&base).find(|tail| tail.was_base && !tail.is_base);
             if let Some(old) = old {
-                let kind = if old.missing.is_some() || !followed { Rotation::Removed } else { Rotation::Renamed };
-                if old.cursor.inode.is_some() {
-                    self.collected.counts.rotations[kind as usize] += 1;
+                let kind = if old.missing.is_some() || !is_followed { Rotation::Removed } else { Rotation::Renamed };
+                if old.cursor.inode.is_some() && !old.asleep {
+                    rotations[kind as usize] += 1;
                 }
             }
         }
+        self.collected.counts.rotations.iter_mut().zip(rotations).for_each(|(count, more)| *count += more);
         for tail in &mut self.tails {
             tail.was_base = tail.is_base;
         }
@@ -254,6 +323,11 @@ impl Follower {
             self.sights.extend(first_sight);
             self.rows.push((SIGHTS.to_owned(), serde_json::to_string(&self.sights).ok()));
         }
+    }
+
+    /// The files that belong to a path that is written.
+    fn family(&self, base: &PathBuf) -> impl Iterator<Item = &Tail> {
+        self.families.get(base).into_iter().flatten().filter_map(|at| self.tails.get(*at))
     }
 
     /// Whether hardly more is known of a file than its inode, and it holds something by now: under another name it may
@@ -284,10 +358,15 @@ impl Follower {
         let tail = &mut self.tails[at];
         tail.is_base = entry.is_base;
         tail.missing = None;
+        tail.asleep = false;
         if tail.cursor.path != entry.path {
             tail.cursor.path.clone_from(&entry.path);
             tail.changed = true;
         }
+        if tail.wants_unpacking(entry.look()) {
+            self.unpack(at, entry);
+        }
+        let tail = &mut self.tails[at];
         tail.checked = Some(entry.look());
         if tail.is_open() || tail.cursor.compressed {
             return;
@@ -309,26 +388,30 @@ impl Follower {
             return Ok(());
         }
         let (head, compressed) = head_of(&entry.path, entry.inode)?;
-        if head.is_empty() && !entry.is_base {
+        let is_unrecognisable = !compressed && head.len() < 4 && has_archive_name(&entry.path);
+        if (head.is_empty() || is_unrecognisable) && !entry.is_base {
             return Ok(());
         }
-        let related = |tail: &&mut Tail| {
+        let related = |tail: &Tail| {
             let known = &tail.cursor.head;
             let common = &head[..head.len().min(known.len())];
             // Of a beginning that tells nothing, a rotated file is the copy if it is all that was there, or if it is read
             // from its beginning in any case.
             let is_whole = known.len() == head.len() || (tail.cut.is_some() && tail.cursor.offset == 0);
             let tells = is_distinctive(common) || (!entry.is_base && !known.is_empty() && is_whole);
-            tail.cursor.base == entry.base && tells && agree(known, &head)
+            tells && agree(known, &head)
         };
+        let family = self.families.get(&entry.base).cloned().unwrap_or_default();
         let is_first = first_sight.contains(&entry.pattern);
         let telling = !head.is_empty() && (compressed || is_distinctive(&head));
         if !is_first {
             // What was cut, or is gone, lives on here.
-            let homeless = |tail: &&mut Tail| tail.cursor.inode.is_none() || tail.missing.is_some();
-            let mut candidates: Vec<&mut Tail> = self.tails.iter_mut().filter(related).filter(homeless).collect();
-            candidates.sort_by_key(|tail| std::cmp::Reverse(tail.id));
-            for tail in candidates {
+            let homeless = |tail: &Tail| tail.cursor.inode.is_none() || tail.missing.is_some();
+            let is_candidate = |at: &usize| related(&self.tails[*at]) && homeless(&self.tails[*at]);
+            let mut candidates: Vec<usize> = family.iter().copied().filter(is_candidate).collect();
+            candidates.sort_by_key(|at| std::cmp::Reverse(self.tails[*at].id));
+            for at in candidates {
+                let tail = &mut self.tails[at];
                 if tail.is_open() && compressed {
                     // The open file is still there to be read.
                     self.copies.insert(entry.inode, entry.look());
@@ -340,12 +423,13 @@ impl Follower {
                     counts.lost_bytes += std::mem::take(&mut tail.lost);
                     counts.possible_losses += u64::from(std::mem::take(&mut tail.possibly_lost));
                     if compressed {
-                        self.unpack(entry);
+                        tail.cursor.rest = Rest::End;
+                        self.unpack(at, entry);
                     }
                     return Ok(());
                 }
             }
-            let copied = telling && self.tails.iter_mut().filter(related).any(|tail| tail.cursor.inode.is_some());
+            let copied = telling && self.family(&entry.base).any(|tail| related(tail) && tail.cursor.inode.is_some());
             if copied && !(entry.is_base && head.len() < 64) {
                 tracing::debug!("{}: a copy", entry.path.display());
                 self.copies.insert(entry.inode, entry.look());
@@ -354,9 +438,8 @@ impl Follower {
         }
         if !telling && !entry.is_base && !is_first {
             // Nothing in it tells it from a copy: it is one, unless the file under the name has changed.
-            let written = self.tails.iter().any(|tail| tail.cursor.base == entry.base && tail.was_base);
-            let renamed =
-                self.tails.iter().any(|tail| tail.cursor.base == entry.base && tail.was_base && !tail.is_base);
+            let written = self.family(&entry.base).any(|tail| tail.was_base);
+            let renamed = self.family(&entry.base).any(|tail| tail.was_base && !tail.is_base);
             if written && !renamed {
                 return Ok(());
             }
@@ -380,29 +463,28 @@ impl Follower {
         self.next_id += 1;
         (tail.is_base, tail.checked) = (entry.is_base, Some(entry.look()));
         if history && entry.is_base {
-            tail.name(&file, &mut self.collected);
+            tail.name(&file);
+        }
+        if compressed && !history {
+            tail.cursor.rest = Rest::End;
         }
         if !compressed && (entry.is_base || tail.cursor.place() < entry.size) {
             tail.open(file);
         }
+        self.families.entry(entry.base.clone()).or_default().push(self.tails.len());
         self.tails.push(tail);
         if compressed && !history {
-            self.unpack(entry);
+            self.unpack(self.tails.len() - 1, entry);
         }
         Ok(())
     }
 
-    /// Reads what was not read yet of a file that is compressed.
-    fn unpack(&mut self, entry: &Entry) {
-        let Some(tail) = self.tails.iter_mut().find(|tail| tail.cursor.inode == Some(entry.inode)) else { return };
-        let mut collected = Collected::with(tail.cursor.banners.clone());
-        let result = open_same(&entry.path, entry.inode)
-            .and_then(super::saved::decompressed)
-            .and_then(|reader| reader.map_or(Ok(()), |reader| tail.read_compressed(reader, &mut collected)));
-        self.collected.counts.add(&collected.counts);
-        tail.held_back = collected.found;
-        if let Err(error) = result {
-            self.complain(&entry.path, &error);
+    /// Goes on in a compressed file.
+    fn unpack(&mut self, at: usize, entry: &Entry) {
+        match open_same(&entry.path, entry.inode).and_then(super::saved::decompressed) {
+            Ok(Some(reader)) => self.tails[at].unpack(reader),
+            Ok(None) => {}
+            Err(error) => self.complain(&entry.path, &error),
         }
     }
 
@@ -412,10 +494,13 @@ impl Follower {
         let mut collected = Collected::with(tail.cursor.banners.clone());
         collected.found = std::mem::take(&mut tail.held_back);
         let mut result = Ok(Turn::AtEnd);
-        if tail.has_changed() {
+        if tail.is_unpacking() {
+            result = tail.read_archive(&mut self.buffer, &mut collected, clock);
+        } else if tail.has_changed() {
             result = tail.read(&mut self.buffer, &mut collected, clock);
         }
         tail.close_quiet(&mut collected, clock);
+        tail.give_up_the_rest(&mut collected, clock);
         let quiet = clock.duration_since(tail.grown) >= END;
         if quiet && !tail.is_base && tail.is_open() && matches!(result, Ok(Turn::AtEnd)) {
             tail.finish(&mut self.buffer, &mut collected);
@@ -448,6 +533,13 @@ impl Follower {
         self.collected.counts.rotations[Rotation::Truncated as usize] += 1;
         let old = &mut self.tails[at];
         let Some(Ok(file)) = old.file().map(File::try_clone) else { return };
+        let unread = old.lag();
+        if old.go_back(&file).unwrap_or(false) {
+            tracing::debug!("{}: was cut back to {}", old.cursor.path.display(), old.cursor.offset);
+            self.collected.counts.lost_bytes += unread;
+            self.collected.counts.possible_losses += 1;
+            return;
+        }
         tracing::debug!("{}: was cut, it was read up to {}", old.cursor.path.display(), old.cursor.offset);
         let (Some(inode), banners) = (old.cursor.inode, self.collected.banners.clone()) else { return };
         let mut cursor = Cursor::new(old.cursor.path.clone(), old.cursor.base.clone(), inode, Vec::new());
@@ -483,6 +575,19 @@ impl Follower {
 
     /// Forgets files that are gone, and gives up copies that were not found.
     fn forget(&mut self, clock: Instant) {
+        let gone = self.tails.iter().filter(|tail| !tail.is_open() && !tail.is_unpacking());
+        let mut gone: Vec<_> = gone.filter_map(|tail| Some((tail.missing?, tail.id, &tail.cursor.base))).collect();
+        if gone.len() > GONE {
+            // A directory that is not there may be mounted again.
+            let is_there: HashMap<_, _> =
+                gone.iter().filter_map(|(_, _, base)| base.parent()).map(|parent| (parent, parent.is_dir())).collect();
+            gone.retain(|(_, _, base)| base.parent().is_some_and(|parent| is_there.get(parent) == Some(&true)));
+        }
+        // Where too many files come and go, those that have been gone for longest are forgotten early.
+        let too_old = gone.len().checked_sub(GONE + 1).map(|at| {
+            let (since, id, _) = *gone.select_nth_unstable(at).1;
+            (since, id)
+        });
         let rows = &mut self.rows;
         let counts = &mut self.collected.counts;
         self.tails.retain_mut(|tail| {
@@ -495,7 +600,9 @@ impl Follower {
                     tail.missing = Some(clock);
                 }
             }
-            let gone = !tail.is_open() && tail.missing.is_some_and(|since| clock.duration_since(since) > MEMORY);
+            let is_old =
+                |since| clock.duration_since(since) > MEMORY || too_old.is_some_and(|old| (since, tail.id) <= old);
+            let gone = !tail.is_open() && !tail.is_unpacking() && tail.missing.is_some_and(is_old);
             if gone || tail.forgotten {
                 rows.push((tail.id.to_string(), None));
             }
@@ -512,10 +619,10 @@ impl Follower {
 
     /// Hands over what was found in one file, with its cursor.
     fn hand_over(&mut self, at: usize, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> bool {
-        let rows = self.changed_rows();
-        if rows.is_empty() && self.collected.is_empty() {
+        if !self.tails[at].changed && self.rows.is_empty() && self.collected.is_empty() {
             return true;
         }
+        let rows = self.changed_rows();
         let base = self.tails[at].cursor.base.clone();
         let given = self.given(&base);
         self.send(rows, given, now, send)
@@ -573,7 +680,7 @@ impl Follower {
     }
 
     /// Says once what cannot be read.
-    fn complain(&mut self, path: &std::path::Path, error: &io::Error) {
+    fn complain(&mut self, path: &Path, error: &io::Error) {
         if error.kind() == io::ErrorKind::NotFound {
             // Names are changing right now: they are looked at again.
             self.listed = false;
@@ -584,6 +691,10 @@ impl Follower {
             tracing::warn!("{text}");
         }
     }
+}
+
+fn has_archive_name(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz" || extension == "zst")
 }
 
 /// Where the last line begins that has no newline yet.

@@ -212,9 +212,6 @@ impl Sources {
 /// The pattern of the files that are meant.
 fn pattern(watched: &Watched) -> String {
     match watched {
-        Watched::Path(path) if path.is_dir() => {
-            format!("{}/*.log", glob::Pattern::escape(&path.to_string_lossy()))
-        }
         Watched::Path(path) => path.to_string_lossy().into_owned(),
         Watched::Pattern(pattern) => pattern.as_str().to_owned(),
     }

@@ -1,9 +1,9 @@
 //! Which files there are: those that are named, and those that rotation made of them.
 
-use super::identity::{Inode, is_rotation_of};
+use super::identity::{Inode, bases_of};
 use std::collections::btree_map::Entry as Slot;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -43,6 +43,8 @@ impl Entry {
 pub(super) struct Files {
     patterns: Vec<String>,
     bases: BTreeMap<PathBuf, String>,
+    /// The names of the bases in each directory.
+    names: BTreeMap<PathBuf, BTreeMap<OsString, PathBuf>>,
     directories: BTreeMap<PathBuf, Option<SystemTime>>,
     listed: SystemTime,
 }
@@ -52,6 +54,7 @@ impl Files {
         let mut files = Self {
             patterns: patterns.to_vec(),
             bases: BTreeMap::new(),
+            names: BTreeMap::new(),
             directories: BTreeMap::new(),
             listed: SystemTime::UNIX_EPOCH,
         };
@@ -62,6 +65,11 @@ impl Files {
     /// The paths that are written.
     pub(super) fn bases(&self) -> impl Iterator<Item = &PathBuf> {
         self.bases.keys()
+    }
+
+    /// Whether a path that is written was found, when names were last looked at.
+    pub(super) fn is_base(&self, path: &Path) -> bool {
+        self.bases.contains_key(path)
     }
 
     pub(super) fn directories(&self) -> BTreeSet<PathBuf> {
@@ -87,6 +95,14 @@ impl Files {
         let mut directories = BTreeSet::new();
         for pattern in &self.patterns {
             let path = Path::new(pattern);
+            if path.is_dir() {
+                directories.extend([own(path)]);
+                directories.extend(path.parent().map(own));
+                let logs = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+                let logs = logs.filter(|name| is_log(name));
+                matches.extend(logs.map(|name| (path.join(name), pattern.clone())));
+                continue;
+            }
             let is_pattern = pattern.contains(['*', '?', '[']) && !path.exists();
             if !is_pattern {
                 directories.extend(path.parent().map(own));
@@ -104,16 +120,19 @@ impl Files {
             }
         }
         // A pattern may match what rotation made of another match.
-        let names: BTreeSet<PathBuf> = matches.keys().cloned().collect();
-        self.bases = matches
-            .into_iter()
-            .filter(|(path, _)| {
-                !names.iter().any(|base| {
-                    base.parent() == path.parent()
-                        && base.file_name().zip(path.file_name()).is_some_and(|(base, name)| is_rotation_of(base, name))
-                })
-            })
-            .collect();
+        let is_rotated = |path: &PathBuf| {
+            path.file_name()
+                .is_some_and(|name| bases_of(name).any(|base| matches.contains_key(&path.with_file_name(base))))
+        };
+        let rotated: HashSet<PathBuf> = matches.keys().filter(|path| is_rotated(path)).cloned().collect();
+        matches.retain(|path, _| !rotated.contains(path));
+        self.names.clear();
+        for path in matches.keys() {
+            if let (Some(directory), Some(name)) = (path.parent(), path.file_name()) {
+                self.names.entry(own(directory)).or_default().insert(name.to_owned(), path.clone());
+            }
+        }
+        self.bases = matches;
         self.directories =
             directories.into_iter().map(|directory| (modified(&directory), directory)).map(|(t, d)| (d, t)).collect();
     }
@@ -151,19 +170,29 @@ impl Files {
 
     /// The files of one directory, in the order of their names.
     fn list_once(&self, directory: &Path) -> Vec<Entry> {
-        let names = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
-        let names: BTreeSet<OsString> = names.collect();
-        let mut entries = Vec::new();
-        for (base, pattern) in
-            self.bases.iter().filter(|(base, _)| base.parent().map(own).as_deref() == Some(directory))
-        {
-            entries.extend(entry(base, base, pattern, true));
-            let Some(base_name) = base.file_name() else { continue };
-            let rotated = names.iter().filter(|name| is_rotation_of(base_name, name));
-            entries.extend(rotated.filter_map(|name| entry(&directory.join(name), base, pattern, false)));
+        let Some(bases) = self.names.get(directory) else { return Vec::new() };
+        let mut files: Vec<(&PathBuf, Option<OsString>)> = bases.values().map(|base| (base, None)).collect();
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let rotated = bases_of(&name).filter_map(|base| bases.get(OsStr::new(base.as_str())));
+            files.extend(rotated.map(|base| (base, Some(name.clone()))));
         }
-        entries
+        files.sort();
+        let found = files.into_iter().filter_map(|(base, rotated)| {
+            let pattern = self.bases.get(base)?;
+            match rotated {
+                None => entry(base, base, pattern, true),
+                Some(name) => entry(&directory.join(name), base, pattern, false),
+            }
+        });
+        found.collect()
     }
+}
+
+/// Whether a directory that is named stands for a file in it.
+fn is_log(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.ends_with(b".log") && !name.starts_with(b".")
 }
 
 /// A directory's path, `.` where it is empty.

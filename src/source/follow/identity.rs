@@ -3,6 +3,7 @@
 use super::super::saved::decompressed;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -116,6 +117,22 @@ pub(super) fn is_rotation_of(base: &OsStr, name: &OsStr) -> bool {
     is_mark(rest) && rest.bytes().filter(u8::is_ascii_digit).count() >= 8
 }
 
+/// The names of which rotation may have made this one.
+pub(super) fn bases_of(name: &OsStr) -> impl Iterator<Item = String> {
+    let text = name.to_str().unwrap_or_default();
+    let plain = [".gz", ".zst"].into_iter().find_map(|ending| text.strip_suffix(ending)).unwrap_or(text);
+    let with_mark = marks(plain).map(str::to_owned);
+    let (stem, extension) = plain.rsplit_once('.').unwrap_or_default();
+    let before_extension = marks(stem).map(move |stem| format!("{stem}.{extension}"));
+    let bases: BTreeSet<String> = with_mark.chain(before_extension).chain([plain.to_owned()]).collect();
+    bases.into_iter().filter(move |base| is_rotation_of(OsStr::new(base), name))
+}
+
+/// What stands before each place where a mark may begin.
+fn marks(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices(['.', '-', '_']).filter_map(|(at, _)| name.get(..at))
+}
+
 /// `.1`, `-20261124`, `.old`.
 fn is_mark(rest: &str) -> bool {
     let Some(mark) = rest.strip_prefix(['.', '-', '_']) else { return false };
@@ -143,6 +160,30 @@ mod tests {
         }
         for name in ["app.log", "app2.log", "app-2.log", "app-worker.log", "app.logs", "other.log.1", "app.log.d"] {
             assert!(!is(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_leads_back_to_all_that_it_may_come_from() {
+        let names = [
+            "app.log",
+            "app.log.1",
+            "app-20261124.log",
+            "app.log.1-2.gz",
+            "a",
+            "a.gz",
+            "a.",
+            "a.1.",
+            ".1",
+            "",
+            "app.log-2026.11.24",
+        ];
+        for name in names {
+            let found: Vec<String> = bases_of(OsStr::new(name)).collect();
+            for base in names.into_iter().chain(["app.log.1-2", "app.log-2026", "app.log-2026.11"]) {
+                let is = is_rotation_of(OsStr::new(base), OsStr::new(name));
+                assert_eq!(found.iter().any(|found| found == base), is, "{base} of {name}");
+            }
         }
     }
 

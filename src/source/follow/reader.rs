@@ -123,6 +123,12 @@ impl Reader {
         Ok(())
     }
 
+    /// Whether the system makes the file up as it is read, as in /proc: then its size says nothing.
+    fn is_without_size(&self) -> io::Result<bool> {
+        let mut byte = [0];
+        Ok(self.file.read_at(&mut byte, 0)? > 0 && self.file.metadata()?.len() == 0)
+    }
+
     fn pause(&self) -> io::Result<usize> {
         if self.ends { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
@@ -145,7 +151,7 @@ impl Read for Reader {
             let place = self.place();
             let read = self.file.read_at(buffer, place)?;
             if read == 0 {
-                if self.file.metadata()?.len() < place {
+                if self.file.metadata()?.len() < place && !self.is_without_size()? {
                     self.rewritten = true;
                     return Err(io::ErrorKind::WouldBlock.into());
                 }

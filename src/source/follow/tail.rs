@@ -2,11 +2,13 @@
 
 use super::super::Found;
 use super::super::collect::Collected;
+use super::archive::Archive;
 use super::files::{Entry, Look};
-use super::identity::{HEAD, Inode, Print, open_same, read_at};
+use super::identity::{HEAD, Inode, Print, agree, is_distinctive, open_same, read_at};
 use super::reader::{RECENT, Reader};
 use crate::attribute::Banners;
 use crate::decode::{Decoder, first_origin};
+use crate::ledger::Skipped;
 use crate::scan::{Scanner, Splitter, first_byte};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -17,6 +19,9 @@ use std::time::{Duration, Instant, SystemTime};
 /// How long a record stays open without a new line in its stream.
 const QUIET: Duration = Duration::from_millis(500);
 
+/// How long the end of a compressed file is waited for, from when it last grew, until it is told as missing.
+const BROKEN_OFF: Duration = Duration::from_mins(1);
+
 /// How much of one file is read before the others have their turn.
 const TURN: u64 = 8 * 1024 * 1024;
 
@@ -24,8 +29,10 @@ const TURN: u64 = 8 * 1024 * 1024;
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Cursor {
     /// Where it was last seen.
+    #[serde(with = "path")]
     pub(super) path: PathBuf,
     /// The path under which it is, or was, written.
+    #[serde(with = "path")]
     pub(super) base: PathBuf,
     /// None once it was cut: what it held is found again only in a copy.
     pub(super) inode: Option<Inode>,
@@ -41,8 +48,11 @@ pub(super) struct Cursor {
     pub(super) carried: Vec<u8>,
     /// The largest size seen.
     pub(super) size: u64,
-    /// Whether it is compressed, and has been read.
+    /// Whether it is compressed.
     pub(super) compressed: bool,
+    /// What is missing of it, where it is compressed.
+    #[serde(default)]
+    pub(super) rest: Rest,
     /// Whether its deployment is known.
     pub(super) named: bool,
     /// What begins before this byte was there at first sight, and is history.
@@ -51,6 +61,18 @@ pub(super) struct Cursor {
     settled: u64,
     open: Option<Decoder>,
     pub(super) banners: Banners,
+}
+
+/// What was not read yet of a compressed file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Rest {
+    /// Nothing, or nothing that is wanted.
+    #[default]
+    None,
+    /// Its end, which may still have to be written.
+    End,
+    /// Its end, and that was told as skipped.
+    Told,
 }
 
 impl Cursor {
@@ -65,6 +87,7 @@ impl Cursor {
             carried: Vec::new(),
             size: 0,
             compressed: false,
+            rest: Rest::None,
             named: false,
             history: 0,
             settled: 0,
@@ -119,12 +142,46 @@ mod hex {
     }
 }
 
+/// A path as text in JSON, or as its bytes where it is none.
+mod path {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => path.as_os_str().as_bytes().serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Either::deserialize(deserializer)? {
+            Either::Text(text) => text.into(),
+            Either::Bytes(bytes) => OsString::from_vec(bytes).into(),
+        })
+    }
+}
+
 /// A followed file.
 pub(super) struct Tail {
     /// Its row's name.
     pub(super) id: u64,
     pub(super) cursor: Cursor,
     open: Option<Open>,
+    archive: Option<Archive>,
+    /// Since when a compressed file breaks off.
+    broken_off: Option<Instant>,
+    /// Whether the source's paths do not lead to it any more.
+    pub(super) asleep: bool,
     /// When it last grew.
     pub(super) grown: Instant,
     /// Whether nothing is to be kept of it.
@@ -173,6 +230,9 @@ impl Tail {
             id,
             cursor,
             open: None,
+            archive: None,
+            broken_off: None,
+            asleep: false,
             grown: clock,
             forgotten: false,
             missing: None,
@@ -225,6 +285,7 @@ impl Tail {
         self.cursor.inode = Some(entry.inode);
         self.cursor.path.clone_from(&entry.path);
         self.cursor.compressed = compressed;
+        self.asleep = false;
         (self.missing, self.cut, self.checked, self.changed) = (None, None, Some(entry.look()), true);
         self.grown = clock;
         self.seen = None;
@@ -232,12 +293,12 @@ impl Tail {
     }
 
     /// Finds out whose the file's first record is, although it is not counted.
-    pub(super) fn name(&mut self, file: &File, collected: &mut Collected) {
+    pub(super) fn name(&mut self, file: &File) {
         let mut bytes = Vec::new();
         if read_at(file, 0, 64 * 1024, &mut bytes).is_ok() {
             let origin = first_origin(&bytes);
             self.cursor.named = origin.is_some();
-            collected.found.extend(origin.map(Found::Deployment));
+            self.held_back.extend(origin.map(Found::Deployment));
         }
     }
 
@@ -280,6 +341,39 @@ impl Tail {
         if let Some(open) = self.open.take() {
             self.cursor.keep(&open.scanner);
         }
+        if let Some(archive) = self.archive.take() {
+            self.cursor.keep(&archive.scanner);
+        }
+    }
+
+    /// Puts the file away until the source's paths lead to it again.
+    pub(super) fn sleep(&mut self) {
+        self.close();
+        (self.asleep, self.changed) = (true, true);
+    }
+
+    /// Goes back to the end of a file that was cut to a part of what was read: true if that is what happened to it.
+    pub(super) fn go_back(&mut self, file: &File) -> io::Result<bool> {
+        let size = file.metadata()?.len();
+        if size == 0 || size >= self.cursor.place() || !self.cursor.carried.is_empty() {
+            return Ok(false);
+        }
+        let mut head = Vec::new();
+        read_at(file, 0, HEAD, &mut head)?;
+        let common = &head[..head.len().min(self.cursor.head.len())];
+        if !is_distinctive(common) || !agree(&head, &self.cursor.head) {
+            return Ok(false);
+        }
+        let mut before = Vec::new();
+        let start = size.saturating_sub(RECENT as u64);
+        read_at(file, start, (size - start) as usize, &mut before)?;
+        self.open = None;
+        self.cursor.head.truncate(size as usize);
+        (self.cursor.open, self.cursor.offset, self.cursor.settled) = (None, size, size);
+        (self.cursor.size, self.cursor.print) = (size, Print::of(&before));
+        self.open(file.try_clone()?);
+        (self.seen, self.changed) = (None, true);
+        Ok(true)
     }
 
     /// Whether a record may yet have to be closed.
@@ -325,7 +419,7 @@ impl Tail {
 
     /// Bytes that are there and were not counted.
     pub(super) fn lag(&self) -> u64 {
-        if self.cursor.compressed {
+        if self.cursor.compressed || self.asleep {
             return 0;
         }
         self.cursor.size.saturating_sub(self.cursor.place())
@@ -438,33 +532,67 @@ impl Tail {
         self.changed = true;
     }
 
-    /// Reads the rest of a compressed file.
-    pub(super) fn read_compressed(
+    /// Whether a compressed file is to be opened: its end is wanted, and it has changed since it broke off.
+    pub(super) fn wants_unpacking(&self, look: Look) -> bool {
+        let is_wanted = self.cursor.compressed && self.cursor.rest != Rest::None && self.archive.is_none();
+        is_wanted && (self.broken_off.is_none() || self.checked != Some(look))
+    }
+
+    /// Goes on in a compressed file.
+    pub(super) fn unpack(&mut self, reader: Box<dyn Read + Send>) {
+        self.archive = Some(Archive::new(reader, self.cursor.offset, self.cursor.scanner()));
+    }
+
+    /// Whether a compressed file is being read.
+    pub(super) fn is_unpacking(&self) -> bool {
+        self.archive.is_some()
+    }
+
+    /// Reads on in a compressed file.
+    pub(super) fn read_archive(
         &mut self,
-        mut reader: Box<dyn Read + Send>,
+        buffer: &mut Vec<u8>,
         collected: &mut Collected,
-    ) -> io::Result<()> {
-        let start = self.cursor.offset;
-        let from = if start > 0 { first_byte(start) } else { 0 };
-        io::copy(&mut reader.by_ref().take(from), &mut io::sink())?;
-        let mut scanner = self.cursor.scanner();
-        let mut splitter = Splitter::resume(reader, start);
-        let mut buffer = Vec::new();
-        while let Some(window) = splitter.next_window(std::mem::take(&mut buffer)) {
-            if start == 0 && !self.cursor.named {
-                self.cursor.named = true;
+        now: Instant,
+    ) -> io::Result<Turn> {
+        let Some(archive) = &mut self.archive else { return Ok(Turn::AtEnd) };
+        let (named, before) = (&mut self.cursor.named, archive.offset());
+        let result = archive.read(TURN, buffer, |window, scanner| {
+            if !*named && window.offset(window.new_from()) == 0 && !window.is_empty() {
+                *named = true;
                 collected.found.extend(first_origin(window.bytes()).map(Found::Deployment));
             }
-            scanner.scan(&window, collected);
-            buffer = window.into_buffer();
+            scanner.scan(window, collected);
+        });
+        self.cursor.offset = archive.offset();
+        if self.cursor.offset > before {
+            self.broken_off = None;
         }
-        scanner.finish(collected);
-        collected.seen(scanner.take_counts());
-        self.cursor.offset = splitter.offset();
-        self.cursor.open = None;
-        self.cursor.compressed = true;
+        if matches!(result, Ok(Turn::AtEnd)) {
+            archive.scanner.finish(collected);
+            self.cursor.rest = Rest::None;
+        }
+        collected.seen(archive.scanner.take_counts());
+        self.cursor.keep(&archive.scanner);
+        match result {
+            Ok(Turn::AtEnd) => (self.archive, self.cursor.open, self.broken_off) = (None, None, None),
+            Err(_) => {
+                self.archive = None;
+                self.broken_off.get_or_insert(now);
+            }
+            Ok(_) => {}
+        }
         self.changed = true;
-        splitter.take_error().map_or(Ok(()), Err)
+        result
+    }
+
+    /// Tells once of a compressed file whose end does not come.
+    pub(super) fn give_up_the_rest(&mut self, collected: &mut Collected, now: Instant) {
+        let is_late = self.broken_off.is_some_and(|since| now.duration_since(since) > BROKEN_OFF);
+        if is_late && self.cursor.rest == Rest::End {
+            collected.counts.skip(Skipped::BrokenOff, 1);
+            (self.cursor.rest, self.changed) = (Rest::Told, true);
+        }
     }
 
     /// The row that is kept.

@@ -4,46 +4,73 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use storagewatch::event::Timestamp;
 use storagewatch::source::Found;
 use storagewatch::source::follow::{Follower, Options};
 
 /// A directory, a follower of `app.log` in it, and what it found: the storage ids of the events, in order.
-struct Bench {
+pub(super) struct Bench {
     directory: tempfile::TempDir,
-    follower: Option<Follower>,
-    rows: std::collections::BTreeMap<String, String>,
-    found: Vec<u64>,
-    lost: u64,
-    possible: u64,
-    rotations: [u64; 3],
-    next: u64,
+    /// What is followed: `app.log` unless a test says otherwise.
+    pub(super) options: Options,
+    /// How much later than now it is.
+    pub(super) passed: Duration,
+    pub(super) follower: Option<Follower>,
+    pub(super) rows: std::collections::BTreeMap<String, String>,
+    pub(super) found: Vec<u64>,
+    pub(super) deployments: Vec<Option<String>>,
+    pub(super) lost: u64,
+    pub(super) possible: u64,
+    pub(super) skipped: u64,
+    pub(super) up: bool,
+    pub(super) bytes: u64,
+    pub(super) rotations: [u64; 3],
+    pub(super) next: u64,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         File::create(directory.path().join("app.log")).unwrap();
-        let mut bench = Self {
-            directory,
-            follower: None,
-            rows: std::collections::BTreeMap::new(),
-            found: Vec::new(),
-            lost: 0,
-            possible: 0,
-            rotations: [0; 3],
-            next: 0,
-        };
+        let mut bench = Self::of(directory, &["app.log"]);
         bench.turn();
         bench
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    /// A bench that has not begun yet.
+    pub(super) fn of(directory: tempfile::TempDir, names: &[&str]) -> Self {
+        let options = Options {
+            name: Arc::from("files"),
+            paths: names.iter().map(|name| directory.path().join(name).to_str().unwrap().to_owned()).collect(),
+            from_beginning: false,
+            deployment: None,
+            hosting: None,
+            hosting_is_configured: false,
+        };
+        Self {
+            directory,
+            options,
+            passed: Duration::ZERO,
+            follower: None,
+            rows: std::collections::BTreeMap::new(),
+            found: Vec::new(),
+            deployments: Vec::new(),
+            lost: 0,
+            possible: 0,
+            skipped: 0,
+            up: false,
+            bytes: 0,
+            rotations: [0; 3],
+            next: 0,
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn line(&mut self) -> String {
+    pub(super) fn line(&mut self) -> String {
         self.next += 1;
         let convex = r#""convex":{"deployment_name":"happy-otter-123","deployment_type":"prod"}"#;
         let message = format!("'Storage access: direct' {{ size: {} }}", self.next);
@@ -53,19 +80,19 @@ impl Bench {
         ) + "\n"
     }
 
-    fn append(&self, name: &str, text: &str) {
+    pub(super) fn append(&self, name: &str, text: &str) {
         let mut file = OpenOptions::new().append(true).create(true).open(self.path(name)).unwrap();
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    fn write(&mut self, name: &str, lines: usize) {
+    pub(super) fn write(&mut self, name: &str, lines: usize) {
         for _ in 0..lines {
             let line = self.line();
             self.append(name, &line);
         }
     }
 
-    fn rename(&self, from: &str, to: &str) {
+    pub(super) fn rename(&self, from: &str, to: &str) {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
@@ -74,7 +101,7 @@ impl Bench {
         OpenOptions::new().write(true).open(self.path(from)).unwrap().set_len(0).unwrap();
     }
 
-    fn compress(&self, name: &str) {
+    pub(super) fn compress(&self, name: &str) {
         let target = File::create(self.path(&format!("{name}.gz"))).unwrap();
         let mut encoder = flate2::write::GzEncoder::new(target, flate2::Compression::fast());
         encoder.write_all(&fs::read(self.path(name)).unwrap()).unwrap();
@@ -83,30 +110,28 @@ impl Bench {
     }
 
     /// Ends the follower as a kill would.
-    fn kill(&mut self) {
+    pub(super) fn kill(&mut self) {
         self.follower = None;
     }
 
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         let mut follower = self.follower.take().unwrap_or_else(|| {
-            let options = Options {
-                name: Arc::from("files"),
-                paths: vec![self.path("app.log").to_str().unwrap().to_owned()],
-                from_beginning: false,
-                deployment: None,
-                hosting: None,
-                hosting_is_configured: false,
-            };
             let rows = self.rows.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-            Follower::new(options, rows).unwrap()
+            Follower::new(self.options.clone(), rows).unwrap()
         });
         for _ in 0..4 {
             let (found, rows, rotations) = (&mut self.found, &mut self.rows, &mut self.rotations);
             let (lost, possible) = (&mut self.lost, &mut self.possible);
+            let (deployments, skipped, up) = (&mut self.deployments, &mut self.skipped, &mut self.up);
+            let bytes = &mut self.bytes;
             let mut send = |batch: storagewatch::source::Batch| {
                 for item in batch.found {
-                    if let Found::Event(event) = item {
-                        found.push(event.size_bytes.unwrap());
+                    match item {
+                        Found::Event(event) => found.push(event.size_bytes.unwrap()),
+                        Found::Deployment(origin) => {
+                            deployments.push(origin.deployment.clone().or_else(|| batch.given.deployment.clone()));
+                        }
+                        Found::Overflow { .. } => {}
                     }
                 }
                 for (name, value) in batch.cursors {
@@ -117,24 +142,24 @@ impl Bench {
                 }
                 *lost += batch.counts.lost_bytes;
                 *possible += batch.counts.possible_losses;
+                *skipped += batch.counts.skipped.iter().sum::<u64>();
+                *bytes += batch.counts.bytes;
+                *up = batch.state.up;
                 rotations.iter_mut().zip(batch.counts.rotations).for_each(|(sum, more)| *sum += more);
                 true
             };
-            follower.turn(true, Timestamp(1_795_422_500_000), Instant::now(), &mut send);
+            follower.turn(true, Timestamp(1_795_422_500_000), Instant::now() + self.passed, &mut send);
         }
         self.follower = Some(follower);
     }
 
     #[track_caller]
-    fn check(&mut self) {
+    pub(super) fn check(&mut self) {
         self.turn();
         let mut found = self.found.clone();
         found.sort_unstable();
         let expected: Vec<u64> = (1..=self.next).collect();
-        let names: Vec<String> = fs::read_dir(self.directory.path())
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let names: Vec<_> = fs::read_dir(self.directory.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(found, expected, "{names:?}");
         assert_eq!(self.lost, 0);
     }

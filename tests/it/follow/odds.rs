@@ -1,0 +1,295 @@
+//! Following what is not a plain file in a plain directory: half-written archives, odd names, files that come late,
+//! configurations that change, and very many files.
+
+use super::hazards::Bench;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::time::{Duration, Instant};
+use storagewatch::config::DeploymentTemplate;
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn an_archive_that_is_being_written_is_read_to_its_end() {
+    for ending in ["gz", "zst"] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 2);
+        bench.turn();
+        let text: String = (0..400).map(|_| bench.line()).collect();
+        let packed = if ending == "gz" { gz(text.as_bytes()) } else { zstd::encode_all(text.as_bytes(), 1).unwrap() };
+        let name = bench.path(&format!("app.log.1.{ending}"));
+        let mut file = OpenOptions::new().append(true).create(true).open(&name).unwrap();
+        for part in packed.chunks(packed.len() / 3 + 1) {
+            file.write_all(part).unwrap();
+            bench.turn();
+        }
+        bench.check();
+        assert_eq!(bench.skipped, 0);
+        bench.passed += Duration::from_mins(1);
+        bench.check();
+        bench.kill();
+        bench.check();
+        assert_eq!((bench.skipped, bench.possible), (0, 0));
+    }
+}
+
+#[test]
+fn an_archive_that_stays_broken_off_is_told() {
+    let mut bench = Bench::new();
+    let text: String = (0..400).map(|_| bench.line()).collect();
+    let packed = gz(text.as_bytes());
+    fs::write(bench.path("app.log.1.gz"), &packed[..packed.len() / 2]).unwrap();
+    bench.turn();
+    assert!(!bench.found.is_empty());
+    for _ in 0..3 {
+        bench.passed += Duration::from_hours(1);
+        bench.turn();
+    }
+    assert_eq!(bench.skipped, 1);
+    bench.kill();
+    bench.turn();
+    bench.passed += Duration::from_hours(1);
+    bench.turn();
+    assert_eq!(bench.skipped, 1);
+}
+
+#[test]
+fn a_file_that_is_cut_back_is_not_read_again() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    let kept = fs::metadata(bench.path("app.log")).unwrap().len();
+    bench.write("app.log", 3);
+    bench.check();
+    OpenOptions::new().write(true).open(bench.path("app.log")).unwrap().set_len(kept).unwrap();
+    bench.check();
+    bench.write("app.log", 2);
+    bench.check();
+    bench.kill();
+    bench.write("app.log", 2);
+    bench.check();
+}
+
+#[test]
+fn a_file_without_a_size_is_not_read_again_and_again() {
+    let directory = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("/proc/version", directory.path().join("app.log")).unwrap();
+    let mut bench = Bench::of(directory, &["app.log"]);
+    bench.options.from_beginning = true;
+    for _ in 0..5 {
+        bench.turn();
+    }
+    let size = fs::read("/proc/version").unwrap().len() as u64;
+    assert!(bench.bytes <= size, "{} bytes", bench.bytes);
+    assert_eq!(bench.rotations, [0, 0, 0]);
+}
+
+#[test]
+fn a_directory_that_comes_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = Bench::of(directory, &["logs"]);
+    bench.turn();
+    fs::create_dir(bench.path("logs")).unwrap();
+    bench.write("logs/app.log", 2);
+    bench.check();
+    bench.kill();
+    bench.write("logs/app.log", 2);
+    bench.write("logs/other.log", 2);
+    bench.check();
+    fs::write(bench.path("logs/notes.txt"), "Storage access: direct\n").unwrap();
+    bench.write("logs/app.log", 2);
+    bench.check();
+}
+
+#[test]
+fn a_path_that_is_no_longer_configured_is_no_longer_read() {
+    for kill in [false, true] {
+        let mut bench = Bench::new();
+        bench.options.paths.push(bench.path("b.log").to_str().unwrap().to_owned());
+        bench.kill();
+        bench.write("b.log", 1);
+        bench.write("app.log", 1);
+        bench.turn();
+        bench.found.clear();
+        bench.next = 0;
+        bench.write("b.log", 1);
+        bench.write("app.log", 1);
+        bench.check();
+        bench.options.paths.pop();
+        if kill {
+            bench.kill();
+        } else {
+            bench.follower.as_mut().unwrap().reconfigure(bench.options.clone());
+        }
+        bench.turn();
+        let line = bench.line();
+        bench.next -= 1;
+        bench.append("b.log", &line);
+        for _ in 0..3 {
+            bench.check();
+            bench.passed += Duration::from_secs(20);
+        }
+        // Named again, it goes on where it was.
+        bench.next += 1;
+        bench.options.paths.push(bench.path("b.log").to_str().unwrap().to_owned());
+        bench.follower.as_mut().unwrap().reconfigure(bench.options.clone());
+        bench.check();
+    }
+}
+
+#[test]
+fn the_state_of_a_source_is_told_again_after_a_reload() {
+    let mut bench = Bench::new();
+    bench.turn();
+    assert!(bench.up);
+    bench.up = false;
+    bench.follower.as_mut().unwrap().reconfigure(bench.options.clone());
+    bench.turn();
+    assert!(bench.up);
+}
+
+#[test]
+fn a_name_that_is_not_unicode_is_kept_over_a_restart() {
+    let mut bench = Bench::new();
+    let odd = bench.path("x").with_file_name(std::ffi::OsStr::from_bytes(b"a\xffb"));
+    fs::rename(bench.path("app.log"), &odd).unwrap();
+    std::os::unix::fs::symlink(&odd, bench.path("app.log")).unwrap();
+    bench.write("app.log", 3);
+    bench.check();
+    bench.kill();
+    bench.write("app.log", 3);
+    bench.check();
+}
+
+#[test]
+fn the_deployment_in_a_file_s_name_is_known_before_its_first_event() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["first.log", "second.log"] {
+        fs::write(directory.path().join(name), "hello\n").unwrap();
+    }
+    let mut bench = Bench::of(directory, &["*.log"]);
+    bench.options.deployment = Some(DeploymentTemplate::parse("{stem}").unwrap());
+    bench.turn();
+    bench.deployments.sort();
+    assert_eq!(bench.deployments, [Some("first".to_owned()), Some("second".to_owned())]);
+}
+
+#[test]
+fn what_is_no_file_does_no_harm() {
+    let mut bench = Bench::new();
+    bench.options.paths = vec![bench.path("*.log").to_str().unwrap().to_owned()];
+    bench.kill();
+    fs::create_dir(bench.path("directory.log")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(bench.path("socket.log")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(bench.path("pipe.log")).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", bench.path("zero.log")).unwrap();
+    std::os::unix::fs::symlink("nowhere", bench.path("nowhere.log")).unwrap();
+    std::os::unix::fs::symlink("loop.log", bench.path("loop.log")).unwrap();
+    bench.turn();
+    bench.write("app.log", 3);
+    bench.check();
+}
+
+#[test]
+fn one_file_under_two_names_counts_once() {
+    let mut bench = Bench::new();
+    bench.options.paths =
+        vec![bench.path("*.log").to_str().unwrap().to_owned(), bench.path("l/*.log").to_str().unwrap().to_owned()];
+    bench.kill();
+    fs::hard_link(bench.path("app.log"), bench.path("hard.log")).unwrap();
+    std::os::unix::fs::symlink("app.log", bench.path("soft.log")).unwrap();
+    std::os::unix::fs::symlink(bench.path(""), bench.path("l")).unwrap();
+    bench.turn();
+    bench.write("soft.log", 1);
+    bench.write("hard.log", 1);
+    bench.write("app.log", 1);
+    bench.check();
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 1);
+    bench.write("app.log.1", 1);
+    bench.check();
+    fs::remove_file(bench.path("hard.log")).unwrap();
+    bench.write("app.log", 1);
+    bench.write("app.log.1", 1);
+    bench.kill();
+    bench.check();
+}
+
+#[test]
+fn odd_bytes_between_lines() {
+    let mut bench = Bench::new();
+    bench.append("app.log", "\0\0\0\0\r\n\r\r\n\n\n");
+    bench.write("app.log", 1);
+    let line = bench.line().replace('\n', "\r\n");
+    bench.append("app.log", &line);
+    bench.append("app.log", &"x".repeat(5_000_000));
+    bench.turn();
+    bench.append("app.log", "\n");
+    bench.write("app.log", 1);
+    bench.check();
+    bench.kill();
+    bench.append("app.log", &"\0".repeat(5_000_000));
+    bench.turn();
+    bench.kill();
+    bench.append("app.log", "\n");
+    bench.write("app.log", 1);
+    bench.check();
+    let line = bench.line();
+    bench.append("app.log", line.trim_end());
+    bench.turn();
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 1);
+    bench.turn();
+    bench.passed += Duration::from_secs(6);
+    bench.check();
+}
+
+/// How long a few turns over so many files take, of which each has something new.
+fn time_for(files: usize) -> Duration {
+    let directory = tempfile::tempdir().unwrap();
+    for n in 0..files {
+        fs::write(directory.path().join(format!("{n}.log")), format!("{n} {}\n", 1_795_422_440_000_usize + n)).unwrap();
+    }
+    let mut bench = Bench::of(directory, &["*.log"]);
+    let began = Instant::now();
+    bench.turn();
+    for n in 0..files {
+        bench.append(&format!("{n}.log"), "more\n");
+    }
+    bench.turn();
+    bench.kill();
+    bench.turn();
+    began.elapsed()
+}
+
+#[test]
+fn many_files_cost_no_more_than_they_are() {
+    let few = time_for(250);
+    let many = time_for(4000);
+    // Sixteen times as many: quadratic would be 256.
+    assert!(many < few * 64, "{few:?} for 250 files, {many:?} for 4000");
+}
+
+#[test]
+fn files_that_come_and_go_are_not_remembered_without_end() {
+    let mut bench = Bench::new();
+    bench.options.paths = vec![bench.path("*.log").to_str().unwrap().to_owned()];
+    bench.kill();
+    bench.turn();
+    for n in 0..5 {
+        for name in 0..1000 {
+            bench.write(&format!("{n}-{name}.log"), 1);
+        }
+        bench.turn();
+        for name in 0..1000 {
+            fs::remove_file(bench.path(&format!("{n}-{name}.log"))).unwrap();
+        }
+        bench.passed += Duration::from_secs(6);
+        bench.check();
+    }
+    assert!(bench.rows.len() < 4500, "{} rows", bench.rows.len());
+}
