@@ -218,6 +218,15 @@ impl Keeper {
         own.map(|((_, name), value)| (name.clone(), value.clone())).collect()
     }
 
+    /// The rows of all sources that left any here, by source.
+    pub fn all_cursors(&mut self) -> BTreeMap<String, Vec<(String, String)>> {
+        let mut sources: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        for ((owner, name), value) in std::mem::take(&mut self.cursors) {
+            sources.entry(owner).or_default().push((name, value));
+        }
+        sources
+    }
+
     /// What is published.
     pub fn view(&self) -> Arc<RwLock<View>> {
         Arc::clone(&self.view)
@@ -460,6 +469,10 @@ impl Keeper {
         }
         let seen = batch.read_at.0;
         self.pending.keys.push((self.next_key, (key, seen)));
+        // While nothing can be committed, those pile up that a commit would drop at once.
+        if self.pending.keys.len() >= 2 * KEYS {
+            self.pending.keys.drain(..KEYS);
+        }
         self.keys_seen.insert(self.next_key, seen);
         self.next_key += 1;
         if let Some(oldest) = self.next_key.checked_sub(KEYS as u64 + 1)
@@ -509,17 +522,20 @@ impl Keeper {
     }
 
     fn note(&mut self, scrape: Scrape) {
-        for place in &scrape.held {
+        let held = scrape.held.clone();
+        let scraper = scrape.scraper.clone();
+        self.scrapers.note(scrape);
+        for place in &held {
             if let Some(counts) = self.places.get_mut(place)
                 && let Some(hold) = &mut Arc::make_mut(counts).held
-                && !hold.seen_by.contains(&scrape.scraper)
+                && !hold.seen_by.contains(&scraper)
             {
-                hold.seen_by.push(scrape.scraper.clone());
+                hold.seen_by.push(scraper.clone());
+                self.scrapers.prune(hold);
                 self.pending.places.insert(place.clone());
                 self.pending.something = true;
             }
         }
-        self.scrapers.note(scrape);
     }
 
     /// Lets newborn series show what was counted, where everybody has seen them at 0.

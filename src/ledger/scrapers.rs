@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who has not scraped for this long is not waited for, in milliseconds.
-const OF_LATE: i64 = 5 * 60 * 1000;
+const OF_LATE: u64 = 5 * 60 * 1000;
 
 /// Nothing is held longer, in milliseconds.
-const AT_MOST: i64 = 2 * 60 * 1000;
+const AT_MOST: u64 = 2 * 60 * 1000;
 
 /// How old what is kept of the scrapers may get, in milliseconds.
 const SAVED_EACH: i64 = 60 * 1000;
@@ -40,6 +40,11 @@ impl Scrapers {
         {
             self.latest.remove(&oldest);
         }
+    }
+
+    /// Forgets of those who have seen something whoever is not told apart any more: they may be any number.
+    pub(super) fn prune(&self, hold: &mut Hold) {
+        hold.seen_by.retain(|scraper| self.latest.contains_key(scraper));
     }
 
     /// Holds a newborn place, if anybody scraped of late.
@@ -83,11 +88,12 @@ impl Scrapers {
 
     /// Whether everybody of late has seen what is held, or it was held for long enough.
     pub(super) fn have_seen(&self, hold: &Hold, now: Timestamp) -> bool {
-        now.0 - hold.since.0 >= AT_MOST || self.of_late(now).all(|scraper| hold.seen_by.contains(scraper))
+        // A clock that was set back must not hold anything back for as long.
+        now.0.abs_diff(hold.since.0) >= AT_MOST || self.of_late(now).all(|scraper| hold.seen_by.contains(scraper))
     }
 
     fn of_late(&self, now: Timestamp) -> impl Iterator<Item = &String> {
-        self.latest.iter().filter(move |(_, at)| now.0 - at.0 <= OF_LATE).map(|(scraper, _)| scraper)
+        self.latest.iter().filter(move |(_, at)| now.0.abs_diff(at.0) <= OF_LATE).map(|(scraper, _)| scraper)
     }
 }
 
@@ -109,14 +115,37 @@ mod tests {
         let mut scrapers = Scrapers::default();
         assert!(!scrapers.hold(&place(), Timestamp(0)), "nobody scraped yet");
         scrapers.note(scrape("1", 0));
-        scrapers.note(scrape("2", OF_LATE));
-        assert!(scrapers.hold(&place(), Timestamp(OF_LATE)));
-        let mut hold = Hold { since: Timestamp(OF_LATE), seen_by: vec!["1".to_owned()] };
-        assert!(!scrapers.have_seen(&hold, Timestamp(OF_LATE + 1)));
+        let late = OF_LATE as i64;
+        scrapers.note(scrape("2", late));
+        assert!(scrapers.hold(&place(), Timestamp(late)));
+        let mut hold = Hold { since: Timestamp(late), seen_by: vec!["1".to_owned()] };
+        assert!(!scrapers.have_seen(&hold, Timestamp(late + 1)));
         hold.seen_by.push("2".to_owned());
-        assert!(scrapers.have_seen(&hold, Timestamp(OF_LATE + 1)));
+        assert!(scrapers.have_seen(&hold, Timestamp(late + 1)));
         hold.seen_by.clear();
-        assert!(!scrapers.have_seen(&hold, Timestamp(OF_LATE + AT_MOST - 1)));
-        assert!(scrapers.have_seen(&hold, Timestamp(OF_LATE + AT_MOST)));
+        assert!(!scrapers.have_seen(&hold, Timestamp(late + AT_MOST as i64 - 1)));
+        assert!(scrapers.have_seen(&hold, Timestamp(late + AT_MOST as i64)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nothing_back() {
+        let (now, hour) = (Timestamp(100 * 3_600_000), 3_600_000);
+        let mut scrapers = Scrapers::default();
+        scrapers.note(scrape("1", now.0 + hour));
+        let hold = Hold { since: Timestamp(now.0 + hour), seen_by: Vec::new() };
+        assert!(scrapers.have_seen(&hold, now));
+        assert!(!scrapers.hold(&place(), now), "nobody scraped of late, as far as this clock goes");
+    }
+
+    #[test]
+    fn those_who_have_seen_it_are_as_few_as_those_who_are_told_apart() {
+        let mut scrapers = Scrapers::default();
+        let mut hold = Hold::default();
+        for n in 0..1000 {
+            scrapers.note(scrape(&n.to_string(), n));
+            hold.seen_by.push(n.to_string());
+            scrapers.prune(&mut hold);
+        }
+        assert_eq!(hold.seen_by.len(), MAX_SCRAPERS);
     }
 }
