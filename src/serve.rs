@@ -1,11 +1,12 @@
 //! The HTTP server: the status page, the metrics, the state of things.
 //!
 //! Enters a bound listener, a reader of the ledger and a stop signal; leaves answers. Nothing here reads a request's
-//! body, and a client that is slow to ask, or too many of them, cannot hold it up for ever. The routes are in
+//! body, and a client that is slow to ask or to take its answer, or too many of them, cannot hold it up for ever. The routes are in
 //! `routes`, what every request must pass in `guard`.
 
 mod guard;
 mod page;
+mod patience;
 mod routes;
 mod status;
 
@@ -127,7 +128,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut sto
     let service = TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer))));
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(patience::Patient::new(stream)), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         _ = stopping.changed() => {

@@ -5,7 +5,7 @@ pub(crate) mod server;
 use self::server::{DEADLINE, LAST, Server, place, view};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use storagewatch::event::Hosting;
 use storagewatch::ledger::View;
 use storagewatch::serve::ReloadError;
@@ -238,4 +238,24 @@ fn stopping_waits_for_answers_and_not_for_idle_connections() {
     let began = Instant::now();
     server.wait();
     assert!(began.elapsed().as_millis() < 1000, "{:?}", began.elapsed());
+}
+
+#[test]
+fn clients_that_never_read_their_answers_do_not_lock_others_out() {
+    let server = Server::start(view());
+    let requests = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(4000);
+    let greedy: Vec<_> = (0..64)
+        .map(|_| {
+            let mut client = server.connect();
+            let requests = requests.clone();
+            std::thread::spawn(move || {
+                client.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+                let _ = client.write_all(requests.as_bytes());
+                client
+            })
+        })
+        .collect();
+    let greedy: Vec<_> = greedy.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(server.get("/-/healthy").status, 200);
+    drop(greedy);
 }
