@@ -218,13 +218,9 @@ impl Keeper {
         own.map(|((_, name), value)| (name.clone(), value.clone())).collect()
     }
 
-    /// The rows of all sources that left any here, by source.
-    pub fn all_cursors(&mut self) -> BTreeMap<String, Vec<(String, String)>> {
-        let mut sources: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-        for ((owner, name), value) in std::mem::take(&mut self.cursors) {
-            sources.entry(owner).or_default().push((name, value));
-        }
-        sources
+    /// The sources that left rows here.
+    pub fn owners(&self) -> BTreeSet<&str> {
+        self.cursors.iter().map(|((owner, _), _)| owner.as_str()).collect()
     }
 
     /// What is published.

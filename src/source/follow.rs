@@ -22,6 +22,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tail::{Cursor, Rest, Tail, Turn};
 
@@ -84,6 +85,8 @@ pub struct Follower {
     told: Option<SourceState>,
     told_caught_up: bool,
     problems: BTreeSet<String>,
+    /// Set from elsewhere: a turn then ends with the file that is being read.
+    stop: Arc<AtomicBool>,
 }
 
 impl Follower {
@@ -108,6 +111,7 @@ impl Follower {
             told: None,
             told_caught_up: false,
             problems: BTreeSet::new(),
+            stop: Arc::default(),
         };
         for (name, value) in rows {
             if name == SIGHTS {
@@ -153,6 +157,11 @@ impl Follower {
         self.forget_sights();
     }
 
+    /// What says that turns are to end early.
+    pub fn stop_with(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
+    }
+
     /// The directories in which files are looked for.
     pub fn directories(&self) -> BTreeSet<PathBuf> {
         self.files.directories()
@@ -172,6 +181,10 @@ impl Follower {
             more |= self.read(at, clock);
             if !self.hand_over(at, now, send) {
                 return false;
+            }
+            // The others have their turn after a restart.
+            if self.stop.load(Ordering::Relaxed) {
+                return true;
             }
         }
         self.forget(clock);

@@ -81,8 +81,12 @@ impl Remotes {
         }
     }
 
-    /// Takes up another configuration, while they rest.
-    pub(super) fn apply(&mut self, config: &Config) -> anyhow::Result<()> {
+    /// Takes up another configuration, while they rest; `left` holds the rows of those that no configuration named.
+    pub(super) fn apply(
+        &mut self,
+        config: &Config,
+        left: &mut HashMap<Arc<str>, Vec<(String, String)>>,
+    ) -> anyhow::Result<()> {
         let mut old = std::mem::take(&mut self.retired);
         old.extend(self.resting.drain());
         for told in told(config) {
@@ -96,7 +100,7 @@ impl Remotes {
                     prober.reconfigure(options);
                     Remote::Prober(prober)
                 }
-                (told, _) => Remote::new(told, &[])?,
+                (told, _) => Remote::new(told, &left.remove(&name).unwrap_or_default())?,
             };
             self.resting.insert(name, remote);
         }

@@ -32,6 +32,8 @@ pub(super) struct Sources {
     /// Those that do not run.
     followers: HashMap<Arc<str>, Follower>,
     running: Vec<(Arc<str>, JoinHandle<Follower>)>,
+    /// The rows of sources that the configuration does not name, or not any more: named again, they go on from there.
+    left: HashMap<Arc<str>, Vec<(String, String)>>,
     remotes: Remotes,
     stop: Arc<AtomicBool>,
     /// Rung when a source's thread panics.
@@ -67,11 +69,18 @@ impl Sources {
                 .with_context(|| format!("the state holds a cursor of source '{name}' that cannot be read"))?;
             followers.insert(name, follower);
         }
+        let is_asked = |owner: &str| {
+            config.convex.iter().any(|source| source.name.as_str() == owner)
+                || config.probes.iter().any(|source| source.name.as_str() == owner)
+        };
+        let left = keeper.owners().into_iter().filter(|owner| !followers.contains_key(*owner) && !is_asked(owner));
+        let left = left.map(|owner| (Arc::from(owner), keeper.cursors(owner))).collect();
         Ok(Self {
             config: Arc::clone(config),
             batches: Arc::new(Mutex::new(Some(batches))),
             followers,
             running: Vec::new(),
+            left,
             remotes: Remotes::new(config, keeper)?,
             stop: Arc::default(),
             alarm,
@@ -151,7 +160,7 @@ impl Sources {
             let alarm = Alarm(self.alarm.clone());
             let thread = std::thread::Builder::new().name(format!("follow {name}")).spawn(move || {
                 let _alarm = alarm;
-                follow(follower, &stop, poll, |batch| send(&batches, batch))
+                follow(follower, stop, poll, |batch| send(&batches, batch))
             })?;
             self.running.push((name, thread));
         }
@@ -185,11 +194,12 @@ impl Sources {
                     follower.reconfigure(options);
                     follower
                 }
-                None => Follower::new(options, Vec::new())?,
+                None => Follower::new(options, self.left.remove(&name).unwrap_or_default())?,
             };
             self.followers.insert(name, follower);
         }
-        self.remotes.apply(config)?;
+        self.left.extend(old.into_iter().map(|(name, follower)| (name, follower.rows())));
+        self.remotes.apply(config, &mut self.left)?;
         self.introduce();
         self.follow()
     }
@@ -239,10 +249,16 @@ fn options(source: &FileSource) -> Options {
 }
 
 /// Follows one source's files until it is stopped.
-fn follow(mut follower: Follower, stop: &AtomicBool, poll: Duration, mut send: impl FnMut(Batch) -> bool) -> Follower {
+fn follow(
+    mut follower: Follower,
+    stop: Arc<AtomicBool>,
+    poll: Duration,
+    mut send: impl FnMut(Batch) -> bool,
+) -> Follower {
     let look = Arc::new(AtomicBool::new(false));
     let (wake, woken) = sync_channel(1);
     let mut watched = Events::new(&wake, &look);
+    follower.stop_with(Arc::clone(&stop));
     loop {
         watched.renew(follower.directories());
         let more = follower.turn(look.swap(false, Ordering::Relaxed), super::now(), Instant::now(), &mut send);
@@ -250,7 +266,7 @@ fn follow(mut follower: Follower, stop: &AtomicBool, poll: Duration, mut send: i
             return follower;
         }
         if !more {
-            wait(&woken, if follower.is_waiting() { OPEN.min(poll) } else { poll }, stop);
+            wait(&woken, if follower.is_waiting() { OPEN.min(poll) } else { poll }, &stop);
         }
     }
 }

@@ -131,7 +131,7 @@ impl Bench {
                         Found::Deployment(origin) => {
                             deployments.push(origin.deployment.clone().or_else(|| batch.given.deployment.clone()));
                         }
-                        Found::Overflow { .. } => {}
+                        Found::Overflow { .. } | Found::Probe { .. } => {}
                     }
                 }
                 for (name, value) in batch.cursors {

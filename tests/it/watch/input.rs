@@ -156,3 +156,57 @@ fn a_wrong_configuration_does_not_replace_a_right_one() {
     }
     daemon.stop();
 }
+
+#[test]
+fn a_source_that_is_left_out_for_a_while_goes_on_where_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    let (log, other) = (root.path().join("app.log"), root.path().join("other.log"));
+    let file = root.path().join("storagewatch.toml");
+    append(&log, "tall-newt-2", 0..0);
+    append(&other, "tall-newt-3", 0..0);
+    let state = root.path().join("state");
+    let source =
+        |name: &str, path: &Path| format!("[[source.file]]\nname = \"{name}\"\npaths = [\"{}\"]\n", path.display());
+    let write = |sources: &[String]| {
+        let top = format!("listen = \"127.0.0.1:0\"\nstate_dir = \"{}\"\n\n", state.display());
+        fs::write(&file, top + &sources.concat()).unwrap();
+    };
+    let (app, old) = (source("app", &log), source("old", &other));
+    let start = || Daemon::start(daemon::command().arg("--config").arg(&file));
+    let reload = |daemon: &mut Daemon, sources: &[String], times: usize| {
+        write(sources);
+        daemon.signal("HUP");
+        wait_until("the configuration to be in use", PATIENCE, || {
+            daemon.log().matches("was read again and is in use").count() == times
+        });
+    };
+    write(&[app.clone(), old.clone()]);
+    let mut daemon = start();
+    daemon.wait_until_ready();
+    append(&log, "tall-newt-2", 0..3);
+    append(&other, "tall-newt-3", 0..1);
+    daemon.wait_for_accesses("tall-newt-2", 3);
+    daemon.wait_for_accesses("tall-newt-3", 1);
+    reload(&mut daemon, &[old.clone()], 1);
+    append(&log, "tall-newt-2", 3..5);
+    reload(&mut daemon, &[app.clone(), old.clone()], 2);
+    daemon.wait_for_accesses("tall-newt-2", 5);
+    daemon.wait_for_metrics("both sources to be up after a reload", PATIENCE, |metrics| {
+        let up: Vec<f64> = metrics.of("storagewatch_source_up").map(|(_, value)| value).collect();
+        if up == [1.0, 1.0] { Ok(()) } else { Err(format!("{up:?}")) }
+    });
+    daemon.stop();
+    // Left out over a restart, too.
+    write(&[old.clone()]);
+    let mut daemon = start();
+    daemon.wait_until_ready();
+    append(&log, "tall-newt-2", 5..7);
+    reload(&mut daemon, &[app, old], 1);
+    daemon.wait_for_accesses("tall-newt-2", 7);
+    daemon.kill();
+    let mut daemon = start();
+    daemon.wait_until_ready();
+    append(&log, "tall-newt-2", 7..8);
+    daemon.wait_for_accesses("tall-newt-2", 8);
+    daemon.stop();
+}
