@@ -35,6 +35,10 @@ const COPY: Duration = Duration::from_secs(10);
 /// How long a file that is gone is remembered: its compressed copy may turn up.
 const MEMORY: Duration = Duration::from_hours(24);
 
+/// In so many turns the rest of a file that was cut is read from its copy at once, for a line may go on in the file.
+/// Where more is left, it is read as that of any other file.
+const REST: usize = 8;
+
 /// Files that are gone and remembered at the most.
 const GONE: usize = 4000;
 
@@ -571,8 +575,8 @@ impl Follower {
         if let Some(at) = self.tails.iter().position(|tail| tail.id == id)
             && self.tails[at].is_open()
         {
-            while self.read(at, clock) {}
-            let whole = self.tails[at].cut.is_none();
+            let is_at_end = (0..REST).any(|_| !self.read(at, clock));
+            let whole = is_at_end && self.tails[at].cut.is_none();
             if whole {
                 carried = self.tails[at].take_partial();
                 self.tails[at].changed = true;

@@ -90,6 +90,10 @@ impl Sources {
     /// Starts them all. What is returned resolves when standard input has ended, if it is read.
     pub(super) fn start(&mut self) -> anyhow::Result<oneshot::Receiver<()>> {
         self.introduce();
+        // Once only: it runs on over a reload, and its state with it.
+        if let Some(source) = &self.config.stdin {
+            self.introduce_at(source.name.as_str(), Vec::new(), None, super::now());
+        }
         self.follow()?;
         let (ended, end) = oneshot::channel();
         match &self.config.stdin {
@@ -117,11 +121,10 @@ impl Sources {
         let mut names: Vec<(&str, Option<Declared>)> = self.config.known_deployments();
         let of_files = self.config.sources.iter().map(|source| &source.name);
         let of_webhooks = self.config.webhooks.iter().map(|source| &source.name);
-        let of_stdin = self.config.stdin.iter().map(|source| &source.name);
         let polled = self.config.convex.iter().map(|source| &source.name);
         let probed = self.config.probes.iter().map(|source| &source.name);
         let of_streams = of_files.chain(of_webhooks).chain(polled).chain(probed);
-        for source in of_streams.clone().chain(of_stdin) {
+        for source in of_streams.clone() {
             self.introduce_at(source.as_str(), Vec::new(), None, read_at);
         }
         let Some(first) = of_streams.clone().next() else { return };

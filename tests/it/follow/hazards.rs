@@ -25,6 +25,8 @@ pub(super) struct Bench {
     pub(super) skipped: u64,
     pub(super) up: bool,
     pub(super) bytes: u64,
+    /// The most that one batch brought.
+    pub(super) most: u64,
     pub(super) rotations: [u64; 3],
     pub(super) next: u64,
 }
@@ -61,6 +63,7 @@ impl Bench {
             skipped: 0,
             up: false,
             bytes: 0,
+            most: 0,
             rotations: [0; 3],
             next: 0,
         }
@@ -96,7 +99,7 @@ impl Bench {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
-    fn copy_and_cut(&self, from: &str, to: &str) {
+    pub(super) fn copy_and_cut(&self, from: &str, to: &str) {
         fs::copy(self.path(from), self.path(to)).unwrap();
         OpenOptions::new().write(true).open(self.path(from)).unwrap().set_len(0).unwrap();
     }
@@ -123,7 +126,7 @@ impl Bench {
             let (found, rows, rotations) = (&mut self.found, &mut self.rows, &mut self.rotations);
             let (lost, possible) = (&mut self.lost, &mut self.possible);
             let (deployments, skipped, up) = (&mut self.deployments, &mut self.skipped, &mut self.up);
-            let bytes = &mut self.bytes;
+            let (bytes, most) = (&mut self.bytes, &mut self.most);
             let mut send = |batch: storagewatch::source::Batch| {
                 for item in batch.found {
                     match item {
@@ -144,6 +147,7 @@ impl Bench {
                 *possible += batch.counts.possible_losses;
                 *skipped += batch.counts.skipped.iter().sum::<u64>();
                 *bytes += batch.counts.bytes;
+                *most = batch.counts.bytes.max(*most);
                 *up = batch.state.up;
                 rotations.iter_mut().zip(batch.counts.rotations).for_each(|(sum, more)| *sum += more);
                 true

@@ -293,3 +293,37 @@ fn files_that_come_and_go_are_not_remembered_without_end() {
     }
     assert!(bench.rows.len() < 4500, "{} rows", bench.rows.len());
 }
+
+#[test]
+fn what_is_left_of_a_cut_file_is_read_part_by_part() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 2);
+    bench.turn();
+    let filler = format!("{}\n", "x".repeat(1023)).repeat(100 * 1024);
+    bench.append("app.log", &filler);
+    bench.write("app.log", 2);
+    bench.copy_and_cut("app.log", "app.log.1");
+    bench.write("app.log", 2);
+    for _ in 0..5 {
+        bench.turn();
+    }
+    bench.check();
+    assert!(bench.most < 80 << 20, "{}", bench.most);
+    assert_eq!(bench.possible, 0);
+}
+
+#[test]
+fn a_large_archive_is_read_part_by_part() {
+    let mut bench = Bench::new();
+    let mut text = format!("{}\n", "x".repeat(1023)).repeat(60 * 1024);
+    text += &bench.line();
+    fs::write(bench.path("app.log.1.gz"), gz(text.as_bytes())).unwrap();
+    bench.turn();
+    bench.kill();
+    for _ in 0..3 {
+        bench.turn();
+    }
+    bench.check();
+    assert!(bench.most < 20 << 20, "{}", bench.most);
+    assert_eq!(bench.bytes, text.len() as u64);
+}
