@@ -68,7 +68,7 @@ impl Archive {
         Self { splitter: Splitter::resume(unpacked, start), scanner }
     }
 
-    /// Up to where lines were handed out.
+    /// Up to where lines were handed out. It lies before the start until the bytes before the start were read again.
     pub(super) fn offset(&self) -> u64 {
         self.splitter.offset()
     }
@@ -82,7 +82,7 @@ impl Archive {
     ) -> io::Result<Turn> {
         self.splitter.reader().budget = PASS_OVER;
         let began = self.splitter.offset();
-        while self.splitter.offset() - began < most {
+        while self.splitter.offset().saturating_sub(began) < most {
             let Some(window) = self.splitter.next_window(std::mem::take(buffer)) else { return Ok(Turn::AtEnd) };
             let is_empty = window.is_empty();
             take(&window, &mut self.scanner);

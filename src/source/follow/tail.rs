@@ -371,6 +371,7 @@ impl Tail {
         self.cursor.head.truncate(size as usize);
         (self.cursor.open, self.cursor.offset, self.cursor.settled) = (None, size, size);
         (self.cursor.size, self.cursor.print) = (size, Print::of(&before));
+        self.cursor.history = self.cursor.history.min(size);
         self.open(file.try_clone()?);
         (self.seen, self.changed) = (None, true);
         Ok(true)
@@ -556,7 +557,7 @@ impl Tail {
         now: Instant,
     ) -> io::Result<Turn> {
         let Some(archive) = &mut self.archive else { return Ok(Turn::AtEnd) };
-        let (named, before) = (&mut self.cursor.named, archive.offset());
+        let (named, before) = (&mut self.cursor.named, self.cursor.offset);
         let result = archive.read(TURN, buffer, |window, scanner| {
             if !*named && window.offset(window.new_from()) == 0 && !window.is_empty() {
                 *named = true;
@@ -564,8 +565,8 @@ impl Tail {
             }
             scanner.scan(window, collected);
         });
-        self.cursor.offset = archive.offset();
-        if self.cursor.offset > before {
+        if archive.offset() > before {
+            self.cursor.offset = archive.offset();
             self.broken_off = None;
         }
         if matches!(result, Ok(Turn::AtEnd)) {

@@ -134,7 +134,7 @@ impl Bench {
                         Found::Deployment(origin) => {
                             deployments.push(origin.deployment.clone().or_else(|| batch.given.deployment.clone()));
                         }
-                        Found::Overflow { .. } | Found::Probe { .. } => {}
+                        _ => {}
                     }
                 }
                 for (name, value) in batch.cursors {

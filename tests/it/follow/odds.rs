@@ -39,6 +39,29 @@ fn an_archive_that_is_being_written_is_read_to_its_end() {
 }
 
 #[test]
+fn an_archive_that_is_not_yet_as_long_as_what_was_read() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 400);
+    bench.check();
+    let more = bench.line();
+    bench.append("app.log", &more);
+    let packed = gz(&fs::read(bench.path("app.log")).unwrap());
+    bench.kill();
+    fs::remove_file(bench.path("app.log")).unwrap();
+    let name = bench.path("app.log.1.gz");
+    let mut file = OpenOptions::new().append(true).create(true).open(&name).unwrap();
+    for part in packed.chunks(packed.len() / 3 + 1) {
+        file.write_all(part).unwrap();
+        bench.turn();
+        bench.kill();
+        bench.turn();
+    }
+    bench.write("app.log", 1);
+    bench.check();
+    assert_eq!((bench.skipped, bench.possible), (0, 0));
+}
+
+#[test]
 fn an_archive_that_stays_broken_off_is_told() {
     let mut bench = Bench::new();
     let text: String = (0..400).map(|_| bench.line()).collect();
