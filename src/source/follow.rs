@@ -4,8 +4,12 @@
 //! or compressed. A poll is the truth; file events only make it come sooner.
 
 mod archive;
+mod cursor;
 mod files;
+mod hand_over;
 mod identity;
+mod list;
+mod meet;
 mod reader;
 mod tail;
 
@@ -15,16 +19,17 @@ use crate::attribute::Given;
 use crate::config::DeploymentTemplate;
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState};
-use files::{Entry, Files, Look};
-use identity::{Inode, agree, head_of, is_distinctive, open_same, read_at};
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::{File, Metadata};
+use cursor::Cursor;
+use files::{Files, Look};
+use identity::Inode;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tail::{Cursor, Rest, Tail, Turn};
+use tail::{Tail, Turn};
 
 /// How long a file that nobody writes to by its name must be quiet before its last line counts without a newline.
 const END: Duration = Duration::from_secs(5);
@@ -202,309 +207,6 @@ impl Follower {
         self.tails.iter().any(Tail::has_open_record)
     }
 
-    fn base_has_changed(&self) -> bool {
-        let followed: HashSet<Inode> =
-            self.tails.iter().filter(|tail| tail.is_base).filter_map(|tail| tail.cursor.inode).collect();
-        let mut inodes = self.files.bases().filter_map(|base| base.metadata().ok()).filter(Metadata::is_file);
-        inodes.any(|metadata| !followed.contains(&Inode::of(&metadata)))
-    }
-
-    /// Puts files away that a changed configuration does not name any more: they are there, and not looked for. What
-    /// is known of them is kept, so that they go on if they are named again.
-    fn sort_out(&mut self) {
-        if std::mem::replace(&mut self.is_sorted_out, true) {
-            return;
-        }
-        let mut left_out = HashSet::new();
-        for tail in &mut self.tails {
-            tail.asleep = false;
-            if !self.files.is_base(&tail.cursor.base) && tail.cursor.base.is_file() {
-                left_out.insert(tail.cursor.base.clone());
-            }
-        }
-        if left_out.is_empty() {
-            return;
-        }
-        // Some may only just have come.
-        self.files.list();
-        for tail in &mut self.tails {
-            if left_out.contains(&tail.cursor.base) && !self.files.is_base(&tail.cursor.base) {
-                tail.sleep();
-            }
-        }
-    }
-
-    /// Finds out which files there are, and which of them are known.
-    fn list(&mut self, clock: Instant) {
-        self.listed = true;
-        let first_sight: BTreeSet<String> =
-            self.options.paths.iter().filter(|path| !self.sights.contains(*path)).cloned().collect();
-        let entries = self.files.list();
-        self.sort_out();
-        let inodes: HashSet<Inode> = entries.iter().map(|entry| entry.inode).collect();
-        self.copies.retain(|inode, _| inodes.contains(inode));
-        let mut unknown = Vec::new();
-        let had_bases: Vec<PathBuf> =
-            self.tails.iter().filter(|tail| tail.is_base).map(|tail| tail.cursor.base.clone()).collect();
-        for tail in &mut self.tails {
-            tail.is_base = false;
-            tail.look_at_head();
-        }
-        let mut found = HashSet::new();
-        let mut known = HashMap::new();
-        self.families.clear();
-        for (at, tail) in self.tails.iter().enumerate() {
-            tail.cursor.inode.map(|inode| known.entry(inode).or_insert(at));
-            self.families.entry(tail.cursor.base.clone()).or_default().push(at);
-        }
-        for entry in entries {
-            match known.get(&entry.inode).copied() {
-                Some(at) if self.is_blank(at, &entry) => {
-                    // The inode of an empty file may be a copy's by now.
-                    (self.tails[at].forgotten, self.tails[at].cursor.inode) = (true, None);
-                    unknown.push(entry);
-                }
-                Some(at) => match self.still_is(at, &entry) {
-                    Ok(true) => {
-                        found.insert(self.tails[at].id);
-                        self.see(at, &entry, clock);
-                    }
-                    Ok(false) => {
-                        let tail = &mut self.tails[at];
-                        let (path, offset) = (entry.path.display(), tail.cursor.offset);
-                        tracing::debug!("{path}: not the file any more that was read up to {offset}");
-                        let was_written = tail.was_base || tail.cursor.path == tail.cursor.base;
-                        tail.orphan(clock);
-                        if !was_written {
-                            // Nobody cuts a rotated file: it was deleted, and its inode is used again.
-                            (tail.cut, tail.missing) = (None, Some(clock));
-                        }
-                        self.copies.clear();
-                        unknown.push(entry);
-                    }
-                    // What cannot be read now is looked at again.
-                    Err(error) => {
-                        let tail = &mut self.tails[at];
-                        (tail.is_base, tail.missing) = (entry.is_base, None);
-                        found.insert(tail.id);
-                        self.complain(&entry.path, &error);
-                    }
-                },
-                None => unknown.push(entry),
-            }
-        }
-        for tail in &mut self.tails {
-            let elsewhere =
-                || tail.cursor.path.metadata().is_ok_and(|data| Some(Inode::of(&data)) == tail.cursor.inode);
-            if !found.contains(&tail.id) && tail.cursor.inode.is_some() && tail.missing.is_none() && !elsewhere() {
-                tracing::debug!("{}: gone, it was read up to {}", tail.cursor.path.display(), tail.cursor.offset);
-                tail.missing = Some(clock);
-            } else if !found.contains(&tail.id)
-                && !tail.is_open()
-                && !tail.asleep
-                && tail.missing.is_none()
-                && tail.cursor.inode.is_some()
-            {
-                // A file that only a symbolic link led to.
-                if let Some(inode) = tail.cursor.inode
-                    && let Ok(file) = open_same(&tail.cursor.path, inode)
-                {
-                    tail.open(file);
-                }
-            }
-        }
-        unknown.sort_by_key(|entry| (entry.is_base, entry.modified));
-        for entry in unknown {
-            if let Err(error) = self.meet(&entry, &first_sight, clock) {
-                self.complain(&entry.path, &error);
-            }
-        }
-        let mut rotations = [0; Rotation::ALL.len()];
-        let followed: HashSet<&PathBuf> =
-            self.tails.iter().filter(|tail| tail.is_base).map(|tail| &tail.cursor.base).collect();
-        for base in had_bases {
-            let is_followed = followed.contains(&base);
-            let old = self.family(&base).find(|tail| tail.was_base && !tail.is_base);
-            if let Some(old) = old {
-                let kind = if old.missing.is_some() || !is_followed { Rotation::Removed } else { Rotation::Renamed };
-                if old.cursor.inode.is_some() && !old.asleep {
-                    rotations[kind as usize] += 1;
-                }
-            }
-        }
-        self.collected.counts.rotations.iter_mut().zip(rotations).for_each(|(count, more)| *count += more);
-        for tail in &mut self.tails {
-            tail.was_base = tail.is_base;
-        }
-        if !first_sight.is_empty() {
-            self.sights.extend(first_sight);
-            self.rows.push((SIGHTS.to_owned(), serde_json::to_string(&self.sights).ok()));
-        }
-    }
-
-    /// The files that belong to a path that is written.
-    fn family(&self, base: &PathBuf) -> impl Iterator<Item = &Tail> {
-        self.families.get(base).into_iter().flatten().filter_map(|at| self.tails.get(*at))
-    }
-
-    /// Whether hardly more is known of a file than its inode, and it holds something by now: under another name it may
-    /// as well be another file.
-    fn is_blank(&self, at: usize, entry: &Entry) -> bool {
-        let tail = &self.tails[at];
-        let has_moved = tail.cursor.path != entry.path;
-        let nothing = !tail.is_open() && !is_distinctive(&tail.cursor.head);
-        nothing
-            && (has_moved || (!entry.is_base && tail.cursor.offset == 0))
-            && entry.size > tail.cursor.head.len() as u64
-            && head_of(&entry.path, entry.inode).is_ok_and(|(head, _)| is_distinctive(&head))
-    }
-
-    /// Whether a file that bears the inode of a known one is that one.
-    fn still_is(&self, at: usize, entry: &Entry) -> io::Result<bool> {
-        let tail = &self.tails[at];
-        if tail.is_open() || tail.checked == Some(entry.look()) {
-            return Ok(true);
-        }
-        let (head, compressed) = head_of(&entry.path, entry.inode)?;
-        let alike = compressed == tail.cursor.compressed && head.starts_with(&tail.cursor.head);
-        Ok(alike && (compressed || tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?))
-    }
-
-    /// Notes where a known file stands now, and opens it if it has grown or is written.
-    fn see(&mut self, at: usize, entry: &Entry, clock: Instant) {
-        let tail = &mut self.tails[at];
-        tail.is_base = entry.is_base;
-        tail.missing = None;
-        tail.asleep = false;
-        if tail.cursor.path != entry.path {
-            tail.cursor.path.clone_from(&entry.path);
-            tail.changed = true;
-        }
-        if tail.wants_unpacking(entry.look()) {
-            self.unpack(at, entry);
-        }
-        let tail = &mut self.tails[at];
-        tail.checked = Some(entry.look());
-        if tail.is_open() || tail.cursor.compressed {
-            return;
-        }
-        if entry.is_base || entry.size > tail.cursor.place() {
-            match open_same(&entry.path, entry.inode) {
-                Ok(file) => {
-                    tail.open(file);
-                    tail.grown = clock;
-                }
-                Err(error) => self.complain(&entry.path, &error),
-            }
-        }
-    }
-
-    /// Meets a file whose inode is new: a copy of a known one, or another.
-    fn meet(&mut self, entry: &Entry, first_sight: &BTreeSet<String>, clock: Instant) -> io::Result<()> {
-        if self.copies.get(&entry.inode) == Some(&entry.look()) {
-            return Ok(());
-        }
-        let (head, compressed) = head_of(&entry.path, entry.inode)?;
-        let is_unrecognisable = !compressed && head.len() < 4 && has_archive_name(&entry.path);
-        if (head.is_empty() || is_unrecognisable) && !entry.is_base {
-            return Ok(());
-        }
-        let related = |tail: &Tail| {
-            let known = &tail.cursor.head;
-            let common = &head[..head.len().min(known.len())];
-            // Of a beginning that tells nothing, a rotated file is the copy if it is all that was there, or if it is read
-            // from its beginning in any case.
-            let is_whole = known.len() == head.len() || (tail.cut.is_some() && tail.cursor.offset == 0);
-            let tells = is_distinctive(common) || (!entry.is_base && !known.is_empty() && is_whole);
-            tells && agree(known, &head)
-        };
-        let family = self.families.get(&entry.base).cloned().unwrap_or_default();
-        let is_first = first_sight.contains(&entry.pattern);
-        let telling = !head.is_empty() && (compressed || is_distinctive(&head));
-        if !is_first {
-            // What was cut, or is gone, lives on here.
-            let homeless = |tail: &Tail| tail.cursor.inode.is_none() || tail.missing.is_some();
-            let is_candidate = |at: &usize| related(&self.tails[*at]) && homeless(&self.tails[*at]);
-            let mut candidates: Vec<usize> = family.iter().copied().filter(is_candidate).collect();
-            candidates.sort_by_key(|at| std::cmp::Reverse(self.tails[*at].id));
-            for at in candidates {
-                let tail = &mut self.tails[at];
-                if tail.is_open() && compressed {
-                    // The open file is still there to be read.
-                    self.copies.insert(entry.inode, entry.look());
-                    return Ok(());
-                }
-                if tail.adopt(entry, compressed, clock)? {
-                    tracing::debug!("{}: holds what was read up to {}", entry.path.display(), tail.cursor.offset);
-                    let counts = &mut self.collected.counts;
-                    counts.lost_bytes += std::mem::take(&mut tail.lost);
-                    counts.possible_losses += u64::from(std::mem::take(&mut tail.possibly_lost));
-                    if compressed {
-                        tail.cursor.rest = Rest::End;
-                        self.unpack(at, entry);
-                    }
-                    return Ok(());
-                }
-            }
-            let copied = telling && self.family(&entry.base).any(|tail| related(tail) && tail.cursor.inode.is_some());
-            if copied && !(entry.is_base && head.len() < 64) {
-                tracing::debug!("{}: a copy", entry.path.display());
-                self.copies.insert(entry.inode, entry.look());
-                return Ok(());
-            }
-        }
-        if !telling && !entry.is_base && !is_first {
-            // Nothing in it tells it from a copy: it is one, unless the file under the name has changed.
-            let written = self.family(&entry.base).any(|tail| tail.was_base);
-            let renamed = self.family(&entry.base).any(|tail| tail.was_base && !tail.is_base);
-            if written && !renamed {
-                return Ok(());
-            }
-        }
-        let mut cursor = Cursor::new(entry.path.clone(), entry.base.clone(), entry.inode, head);
-        cursor.compressed = compressed;
-        let history = is_first && !(self.options.from_beginning && entry.is_base);
-        let file = open_same(&entry.path, entry.inode)?;
-        tracing::debug!("{}: a new file, {} bytes", entry.path.display(), entry.size);
-        if is_first && !history {
-            cursor.history = if compressed { u64::MAX } else { last_line(&file, entry.size)? };
-        }
-        if history && !compressed {
-            cursor.offset = if entry.is_base { last_line(&file, entry.size)? } else { entry.size };
-            let start = cursor.offset.saturating_sub(reader::RECENT as u64);
-            let mut before = Vec::new();
-            read_at(&file, start, (cursor.offset - start) as usize, &mut before)?;
-            cursor.print = identity::Print::of(&before);
-        }
-        let mut tail = Tail::new(self.next_id, cursor, clock);
-        self.next_id += 1;
-        (tail.is_base, tail.checked) = (entry.is_base, Some(entry.look()));
-        if history && entry.is_base {
-            tail.name(&file);
-        }
-        if compressed && !history {
-            tail.cursor.rest = Rest::End;
-        }
-        if !compressed && (entry.is_base || tail.cursor.place() < entry.size) {
-            tail.open(file);
-        }
-        self.families.entry(entry.base.clone()).or_default().push(self.tails.len());
-        self.tails.push(tail);
-        if compressed && !history {
-            self.unpack(self.tails.len() - 1, entry);
-        }
-        Ok(())
-    }
-
-    /// Goes on in a compressed file.
-    fn unpack(&mut self, at: usize, entry: &Entry) {
-        match open_same(&entry.path, entry.inode).and_then(super::saved::decompressed) {
-            Ok(Some(reader)) => self.tails[at].unpack(reader),
-            Ok(None) => {}
-            Err(error) => self.complain(&entry.path, &error),
-        }
-    }
-
     /// Reads on in one file; true if there is more.
     fn read(&mut self, at: usize, clock: Instant) -> bool {
         let tail = &mut self.tails[at];
@@ -627,75 +329,6 @@ impl Follower {
         });
     }
 
-    /// The rows of all files of which something has changed: what belongs together is kept together.
-    fn changed_rows(&mut self) -> Vec<(String, Option<String>)> {
-        let mut rows = std::mem::take(&mut self.rows);
-        rows.extend(self.tails.iter_mut().filter(|tail| tail.changed).map(Tail::row));
-        rows
-    }
-
-    /// Hands over what was found in one file, with its cursor.
-    fn hand_over(&mut self, at: usize, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> bool {
-        if !self.tails[at].changed && self.rows.is_empty() && self.collected.is_empty() {
-            return true;
-        }
-        let rows = self.changed_rows();
-        let base = self.tails[at].cursor.base.clone();
-        let given = self.given(&base);
-        self.send(rows, given, now, send)
-    }
-
-    fn send(
-        &mut self,
-        cursors: Vec<(String, Option<String>)>,
-        given: Arc<Given>,
-        now: Timestamp,
-        send: &mut impl FnMut(Batch) -> bool,
-    ) -> bool {
-        let collected = std::mem::take(&mut self.collected);
-        let state = self.state((collected.counts.bytes > 0).then_some(now));
-        self.told = Some(SourceState { last_read: None, ..state });
-        send(Batch {
-            source: Arc::clone(&self.options.name),
-            found: collected.found,
-            given,
-            hosting_is_configured: self.options.hosting_is_configured,
-            counts: collected.counts,
-            cursors,
-            state,
-            caught_up: self.caught_up,
-            read_at: now,
-        })
-    }
-
-    /// Tells how the source stands, where that has changed.
-    fn tell(&mut self, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) {
-        let rows = self.changed_rows();
-        let is_new = self.told != Some(self.state(None)) || (self.caught_up && !self.told_caught_up);
-        if is_new || !rows.is_empty() || !self.collected.is_empty() {
-            self.told_caught_up = self.caught_up;
-            let given = self.given(&PathBuf::new());
-            self.send(rows, given, now, send);
-        }
-    }
-
-    fn state(&self, last_read: Option<Timestamp>) -> SourceState {
-        let lag_bytes = self.tails.iter().filter(|tail| tail.missing.is_none() || tail.is_open()).map(Tail::lag).sum();
-        SourceState { lag_bytes, last_read, up: self.tails.iter().any(|tail| tail.is_base && tail.is_open()) }
-    }
-
-    fn given(&mut self, base: &PathBuf) -> Arc<Given> {
-        if let Some(given) = self.given.get(base) {
-            return Arc::clone(given);
-        }
-        let given = Arc::new(Given {
-            deployment: self.options.deployment.as_ref().and_then(|template| template.name_for(base)),
-            hosting: self.options.hosting,
-        });
-        self.given.insert(base.clone(), Arc::clone(&given));
-        given
-    }
-
     /// Says once what cannot be read.
     fn complain(&mut self, path: &Path, error: &io::Error) {
         if error.kind() == io::ErrorKind::NotFound {
@@ -708,20 +341,4 @@ impl Follower {
             tracing::warn!("{text}");
         }
     }
-}
-
-fn has_archive_name(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gz" || extension == "zst")
-}
-
-/// Where the last line begins that has no newline yet.
-fn last_line(file: &File, size: u64) -> io::Result<u64> {
-    let start = size.saturating_sub(64 * 1024);
-    let mut bytes = Vec::new();
-    read_at(file, start, (size - start) as usize, &mut bytes)?;
-    Ok(match memchr::memrchr(b'\n', &bytes) {
-        Some(newline) => start + newline as u64 + 1,
-        None if start == 0 => 0,
-        None => size,
-    })
 }

@@ -1,19 +1,17 @@
-//! One file that is followed: where reading stands, and the way on from there, also after a restart.
+//! One file that is followed: opened, read on, and put away again.
 
 use super::super::Found;
 use super::super::collect::Collected;
 use super::archive::Archive;
+use super::cursor::{Cursor, Rest};
 use super::files::{Entry, Look};
-use super::identity::{HEAD, Inode, Print, agree, is_distinctive, open_same, read_at};
+use super::identity::{HEAD, Print, agree, is_distinctive, open_same, read_at};
 use super::reader::{RECENT, Reader};
-use crate::attribute::Banners;
 use crate::decode::{Decoder, first_origin};
 use crate::ledger::Skipped;
 use crate::scan::{Scanner, Splitter, first_byte};
-use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a record stays open without a new line in its stream.
@@ -24,152 +22,6 @@ const BROKEN_OFF: Duration = Duration::from_mins(1);
 
 /// How much of one file is read before the others have their turn.
 const TURN: u64 = 8 * 1024 * 1024;
-
-/// What is kept of a file: who it is and how far it was read.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Cursor {
-    /// Where it was last seen.
-    #[serde(with = "path")]
-    pub(super) path: PathBuf,
-    /// The path under which it is, or was, written.
-    #[serde(with = "path")]
-    pub(super) base: PathBuf,
-    /// None once it was cut: what it held is found again only in a copy.
-    pub(super) inode: Option<Inode>,
-    /// Its beginning.
-    #[serde(with = "hex")]
-    pub(super) head: Vec<u8>,
-    /// Up to where its lines were counted, carried bytes included.
-    pub(super) offset: u64,
-    /// What stands before that.
-    pub(super) print: Print,
-    /// The beginning of a line that stood at the end of a file that was cut, and goes on here.
-    #[serde(with = "hex")]
-    pub(super) carried: Vec<u8>,
-    /// The largest size seen.
-    pub(super) size: u64,
-    /// Whether it is compressed.
-    pub(super) compressed: bool,
-    /// What is missing of it, where it is compressed.
-    #[serde(default)]
-    pub(super) rest: Rest,
-    /// Whether its deployment is known.
-    pub(super) named: bool,
-    /// What begins before this byte was there at first sight, and is history.
-    #[serde(default)]
-    pub(super) history: u64,
-    settled: u64,
-    open: Option<Decoder>,
-    pub(super) banners: Banners,
-}
-
-/// What was not read yet of a compressed file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Rest {
-    /// Nothing, or nothing that is wanted.
-    #[default]
-    None,
-    /// Its end, which may still have to be written.
-    End,
-    /// Its end, and that was told as skipped.
-    Told,
-}
-
-impl Cursor {
-    pub(super) fn new(path: PathBuf, base: PathBuf, inode: Inode, head: Vec<u8>) -> Self {
-        Self {
-            path,
-            base,
-            inode: Some(inode),
-            head,
-            offset: 0,
-            print: Print::default(),
-            carried: Vec::new(),
-            size: 0,
-            compressed: false,
-            rest: Rest::None,
-            named: false,
-            history: 0,
-            settled: 0,
-            open: None,
-            banners: Banners::default(),
-        }
-    }
-
-    /// How far the file itself was read.
-    pub(super) fn place(&self) -> u64 {
-        self.offset.saturating_sub(self.carried.len() as u64)
-    }
-
-    /// Whether a file holds what was read of this one.
-    pub(super) fn is_in(&self, file: &File) -> io::Result<bool> {
-        let place = self.place();
-        if file.metadata()?.len() < place {
-            return Ok(false);
-        }
-        self.print.stands_before(place, file)
-    }
-
-    fn scanner(&mut self) -> Scanner {
-        let mut scanner = Scanner::new();
-        let fresh = if self.offset == 0 { Decoder::at_start() } else { Decoder::default() };
-        scanner.resume(self.open.take().unwrap_or(fresh).at_once(), self.settled);
-        scanner
-    }
-
-    fn keep(&mut self, scanner: &Scanner) {
-        let (open, settled) = scanner.state();
-        self.open = open.cloned();
-        self.settled = settled;
-    }
-}
-
-/// Bytes as text in JSON.
-mod hex {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digits = bytes.iter().flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
-        serializer.serialize_str(&digits.map(char::from).collect::<String>())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let digit = |b: u8| char::from(b).to_digit(16).map(|digit| digit as u8);
-        let pair = |pair: &[u8]| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?);
-        text.as_bytes().chunks(2).map(pair).collect::<Option<_>>().ok_or_else(|| D::Error::custom("not hexadecimal"))
-    }
-}
-
-/// A path as text in JSON, or as its bytes where it is none.
-mod path {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::ffi::OsString;
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    use std::path::{Path, PathBuf};
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Text(String),
-        Bytes(Vec<u8>),
-    }
-
-    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        match path.to_str() {
-            Some(text) => serializer.serialize_str(text),
-            None => path.as_os_str().as_bytes().serialize(serializer),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-        Ok(match Either::deserialize(deserializer)? {
-            Either::Text(text) => text.into(),
-            Either::Bytes(bytes) => OsString::from_vec(bytes).into(),
-        })
-    }
-}
 
 /// A followed file.
 pub(super) struct Tail {

@@ -187,7 +187,7 @@ fn a_source_that_is_left_out_for_a_while_goes_on_where_it_was() {
     append(&other, "tall-newt-3", 0..1);
     daemon.wait_for_accesses("tall-newt-2", 3);
     daemon.wait_for_accesses("tall-newt-3", 1);
-    reload(&mut daemon, &[old.clone()], 1);
+    reload(&mut daemon, std::slice::from_ref(&old), 1);
     append(&log, "tall-newt-2", 3..5);
     reload(&mut daemon, &[app.clone(), old.clone()], 2);
     daemon.wait_for_accesses("tall-newt-2", 5);
@@ -197,7 +197,7 @@ fn a_source_that_is_left_out_for_a_while_goes_on_where_it_was() {
     });
     daemon.stop();
     // Left out over a restart, too.
-    write(&[old.clone()]);
+    write(std::slice::from_ref(&old));
     let mut daemon = start();
     daemon.wait_until_ready();
     append(&log, "tall-newt-2", 5..7);

@@ -1,0 +1,82 @@
+//! Hands over what was found: events and counts, with the rows of all files of which something has changed, and how the
+//! source stands.
+
+use super::Follower;
+use super::tail::Tail;
+use crate::attribute::Given;
+use crate::event::Timestamp;
+use crate::ledger::SourceState;
+use crate::source::Batch;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+impl Follower {
+    /// The rows of all files of which something has changed: what belongs together is kept together.
+    fn changed_rows(&mut self) -> Vec<(String, Option<String>)> {
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.extend(self.tails.iter_mut().filter(|tail| tail.changed).map(Tail::row));
+        rows
+    }
+
+    /// Hands over what was found in one file, with its cursor.
+    pub(super) fn hand_over(&mut self, at: usize, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> bool {
+        if !self.tails[at].changed && self.rows.is_empty() && self.collected.is_empty() {
+            return true;
+        }
+        let rows = self.changed_rows();
+        let base = self.tails[at].cursor.base.clone();
+        let given = self.given(&base);
+        self.send(rows, given, now, send)
+    }
+
+    fn send(
+        &mut self,
+        cursors: Vec<(String, Option<String>)>,
+        given: Arc<Given>,
+        now: Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> bool {
+        let collected = std::mem::take(&mut self.collected);
+        let state = self.state((collected.counts.bytes > 0).then_some(now));
+        self.told = Some(SourceState { last_read: None, ..state });
+        send(Batch {
+            source: Arc::clone(&self.options.name),
+            found: collected.found,
+            given,
+            hosting_is_configured: self.options.hosting_is_configured,
+            counts: collected.counts,
+            cursors,
+            state,
+            caught_up: self.caught_up,
+            read_at: now,
+        })
+    }
+
+    /// Tells how the source stands, where that has changed.
+    pub(super) fn tell(&mut self, now: Timestamp, send: &mut impl FnMut(Batch) -> bool) {
+        let rows = self.changed_rows();
+        let is_new = self.told != Some(self.state(None)) || (self.caught_up && !self.told_caught_up);
+        if is_new || !rows.is_empty() || !self.collected.is_empty() {
+            self.told_caught_up = self.caught_up;
+            let given = self.given(&PathBuf::new());
+            self.send(rows, given, now, send);
+        }
+    }
+
+    fn state(&self, last_read: Option<Timestamp>) -> SourceState {
+        let lag_bytes = self.tails.iter().filter(|tail| tail.missing.is_none() || tail.is_open()).map(Tail::lag).sum();
+        SourceState { lag_bytes, last_read, up: self.tails.iter().any(|tail| tail.is_base && tail.is_open()) }
+    }
+
+    fn given(&mut self, base: &PathBuf) -> Arc<Given> {
+        if let Some(given) = self.given.get(base) {
+            return Arc::clone(given);
+        }
+        let given = Arc::new(Given {
+            deployment: self.options.deployment.as_ref().and_then(|template| template.name_for(base)),
+            hosting: self.options.hosting,
+        });
+        self.given.insert(base.clone(), Arc::clone(&given));
+        given
+    }
+}
