@@ -209,6 +209,15 @@ impl Follower {
 
     /// Reads on in one file; true if there is more.
     fn read(&mut self, at: usize, clock: Instant) -> bool {
+        let turn = self.read_on(at, clock);
+        if turn == Turn::Rewritten {
+            self.cut(at, clock);
+        }
+        turn != Turn::AtEnd
+    }
+
+    /// Reads on in one file.
+    fn read_on(&mut self, at: usize, clock: Instant) -> Turn {
         let tail = &mut self.tails[at];
         let mut collected = Collected::with(tail.cursor.banners.clone());
         collected.found = std::mem::take(&mut tail.held_back);
@@ -232,19 +241,11 @@ impl Follower {
         collected.counts.add(&std::mem::take(&mut self.collected.counts));
         collected.found.splice(0..0, std::mem::take(&mut self.collected.found));
         self.collected = collected;
-        match result {
-            Ok(Turn::AtEnd) => false,
-            Ok(Turn::More) => true,
-            Ok(Turn::Rewritten) => {
-                self.cut(at, clock);
-                true
-            }
-            Err(error) => {
-                let path = self.tails[at].cursor.path.clone();
-                self.complain(&path, &error);
-                false
-            }
-        }
+        result.unwrap_or_else(|error| {
+            let path = self.tails[at].cursor.path.clone();
+            self.complain(&path, &error);
+            Turn::AtEnd
+        })
     }
 
     /// A file was cut and is written anew: what was not read of it may be in a copy.
@@ -277,7 +278,9 @@ impl Follower {
         if let Some(at) = self.tails.iter().position(|tail| tail.id == id)
             && self.tails[at].is_open()
         {
-            let is_at_end = (0..REST).any(|_| !self.read(at, clock));
+            // A copy that is not what it seemed has its own turn.
+            let last = (0..REST).map(|_| self.read_on(at, clock)).find(|turn| *turn != Turn::More);
+            let is_at_end = last == Some(Turn::AtEnd);
             let whole = is_at_end && self.tails[at].cut.is_none();
             if whole {
                 carried = self.tails[at].take_partial();

@@ -125,8 +125,11 @@ impl Tail {
                 self.cursor.carried.clear();
                 self.cursor.offset = size;
                 self.cursor.print = Print::default();
+                self.cursor.head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
             } else if self.cursor.is_in(&file)? {
                 self.lost = self.cursor.size.saturating_sub(size);
+                // More may have been seen of a line that was begun than was copied.
+                self.cursor.head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
                 self.close();
                 self.open(file);
             } else {

@@ -350,3 +350,23 @@ fn a_large_archive_is_read_part_by_part() {
     assert!(bench.most < 20 << 20, "{}", bench.most);
     assert_eq!(bench.bytes, text.len() as u64);
 }
+
+#[test]
+fn a_copy_that_is_shorter_than_the_beginning_that_was_seen_ends_the_search() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 1);
+    bench.turn();
+    // The copy is made, more is written and read, and only then is the file cut.
+    fs::copy(bench.path("app.log"), bench.path("app.log.1")).unwrap();
+    let line = bench.line();
+    bench.append("app.log", &line[..40]);
+    bench.turn();
+    OpenOptions::new().write(true).open(bench.path("app.log")).unwrap().set_len(0).unwrap();
+    bench.turn();
+    bench.next -= 1;
+    bench.write("app.log", 1);
+    bench.turn();
+    let mut found = bench.found.clone();
+    found.sort_unstable();
+    assert_eq!(found, [1, 2]);
+}
