@@ -216,7 +216,9 @@ impl Tail {
         let mut head = Vec::new();
         read_at(file, 0, HEAD, &mut head)?;
         let common = &head[..head.len().min(self.cursor.head.len())];
-        if !is_distinctive(common) || !agree(&head, &self.cursor.head) {
+        // A line that is only begun may be any that begins like the one that was there.
+        let lines = &common[..memchr::memrchr(b'\n', common).map_or(0, |newline| newline + 1)];
+        if !is_distinctive(lines) || !agree(&head, &self.cursor.head) {
             return Ok(false);
         }
         let mut before = Vec::new();

@@ -98,6 +98,21 @@ fn a_file_that_is_cut_back_is_not_read_again() {
 }
 
 #[test]
+fn a_line_that_is_begun_in_a_cut_file_is_not_what_was_there_before() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.check();
+    bench.copy_and_cut("app.log", "app.log.1");
+    let line = bench.line();
+    let (first, rest) = line.split_at(24);
+    bench.append("app.log", first);
+    bench.turn();
+    bench.append("app.log", rest);
+    bench.check();
+    assert_eq!(bench.possible, 0);
+}
+
+#[test]
 fn a_file_without_a_size_is_not_read_again_and_again() {
     let directory = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink("/proc/version", directory.path().join("app.log")).unwrap();
