@@ -139,7 +139,7 @@ impl Follower {
     /// The rows that another follower needs to go on where this one stands.
     pub fn rows(mut self) -> Vec<(String, String)> {
         let sights = serde_json::to_string(&self.sights).ok().map(|sights| (SIGHTS.to_owned(), sights));
-        let tails = self.tails.iter_mut().filter(|tail| !tail.forgotten).map(Tail::row);
+        let tails = self.tails.iter_mut().map(Tail::row);
         sights.into_iter().chain(tails.filter_map(|(name, row)| Some((name, row?)))).collect()
     }
 

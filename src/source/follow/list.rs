@@ -73,7 +73,8 @@ impl Follower {
             match known.get(&entry.inode).copied() {
                 Some(at) if self.is_blank(at, &entry) => {
                     // The inode of an empty file may be a copy's by now.
-                    (self.tails[at].forgotten, self.tails[at].cursor.inode) = (true, None);
+                    let tail = &mut self.tails[at];
+                    (tail.forgotten, tail.changed, tail.cursor.inode) = (true, true, None);
                     unknown.push(entry);
                 }
                 Some(at) => match self.still_is(at, &entry) {

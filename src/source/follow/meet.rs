@@ -26,9 +26,10 @@ impl Follower {
         let related = |tail: &Tail| {
             let known = &tail.cursor.head;
             let common = &head[..head.len().min(known.len())];
-            // Of a beginning that tells nothing, a rotated file is the copy if it is all that was there, or if it is read
-            // from its beginning in any case.
-            let is_whole = known.len() == head.len() || (tail.cut.is_some() && tail.cursor.offset == 0);
+            // Of a beginning that tells nothing, a rotated file is the copy if it is all that was there, or if it holds
+            // more and is read from its beginning in any case.
+            let is_longer = head.len() > known.len() && tail.cut.is_some() && tail.cursor.offset == 0;
+            let is_whole = known.len() == head.len() || is_longer;
             let tells = is_distinctive(common) || (!entry.is_base && !known.is_empty() && is_whole);
             tells && agree(known, &head)
         };

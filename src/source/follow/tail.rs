@@ -453,9 +453,12 @@ impl Tail {
         }
     }
 
-    /// The row that is kept.
+    /// The row that is kept; none if nothing is to be kept any more.
     pub(super) fn row(&mut self) -> (String, Option<String>) {
         self.changed = false;
+        if self.forgotten {
+            return (self.id.to_string(), None);
+        }
         if let Some(open) = &self.open {
             self.cursor.keep(&open.scanner);
         }
