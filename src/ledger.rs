@@ -4,6 +4,7 @@
 
 mod bodies;
 mod counts;
+mod hour;
 mod keeper;
 mod scrapers;
 mod store;
@@ -13,6 +14,7 @@ pub use counts::{
     SourceCounts, SourceState,
 };
 
+pub use hour::{Hour, MINUTES};
 pub use keeper::{Keeper, Message, Rules};
 pub use store::StoreError;
 

@@ -4,11 +4,13 @@
 //! body, and a client that is slow to ask or to take its answer, or too many of them, cannot hold it up for ever. The routes are in
 //! `routes`, what every request must pass in `guard`.
 
+mod assets;
 mod guard;
 mod page;
 mod patience;
 mod routes;
 mod status;
+mod stream;
 
 use crate::alert::notifier::Page;
 use crate::event::Timestamp;
@@ -84,7 +86,12 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let local_only = listener.local_addr()?.ip().to_canonical().is_loopback();
-    let router = routes::router(serving, local_only);
+    let (stopping, told) = watch::channel(());
+    let router = routes::router(serving, told, local_only);
+    let stop = async move {
+        stop.await;
+        drop(stopping);
+    };
     accept(listener, router, CONNECTIONS, stop).await;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What is counted, as values: per deployment and per source. Everything here is what a commit makes durable, and what
 //! a scrape shows.
 
+use super::hour::Hour;
 use crate::attribute::Evidence;
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,9 @@ pub struct PlaceCounts {
     /// Whether the configuration says that direct access is expected; not kept, since it may say otherwise tomorrow.
     #[serde(skip)]
     pub expects_direct: bool,
+    /// What happened within the last hour, as far as this run has seen it.
+    #[serde(skip)]
+    pub hour: Hour,
 }
 
 /// A histogram of sizes.

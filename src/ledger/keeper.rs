@@ -407,6 +407,7 @@ impl Keeper {
         let (place, counts) = self.place(&attribution, &origin, batch.read_at);
         let outcome = event.outcome as usize;
         counts.outcomes[outcome] += 1;
+        counts.hour.add(time, event.outcome);
         if event.outcome == Outcome::DirectFailed
             && let Some(cause) = event.cause
         {

@@ -369,7 +369,8 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
-fn bytes(count: u64) -> String {
+/// A size, in the largest unit that it fills.
+pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
     let mut size = count as f64;
     let mut unit = 0;

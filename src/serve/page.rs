@@ -1,154 +1,220 @@
-//! The status page: a view as HTML, without scripts. What logs brought is shown as text, whatever it contains.
+//! The status page: the state of things as HTML, whole without its script, which only keeps it up to date.
+//!
+//! What logs brought is shown as text, whatever it contains. `page.js` writes what is written here into the same places,
+//! so the two are changed together; a test compares them.
 
-use super::status::verdict;
-use crate::alert::annotations;
+mod chart;
+mod tables;
+mod words;
+
+use super::status::{Shown, verdict};
+use crate::alert::{Alert, annotations};
 use crate::event::{Outcome, Timestamp};
-use crate::ledger::{Skipped, View};
-use crate::report::terminal::safe;
-use crate::row::{Column, Row};
+use crate::ledger::{Place, PlaceCounts};
 use crate::runbook;
-use std::fmt::Write;
+use maud::{DOCTYPE, Markup, html};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use words::{at, moment, several, text};
 
-/// What the page may load: nothing, its own style aside.
-pub(super) const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Deployments that are shown at once; the others wait in a part that opens.
+const AT_ONCE: usize = 50;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem;color:#222;background:#fff}\
-table{border-collapse:collapse;margin-bottom:2rem}th,td{padding:.2rem .8rem;text-align:left;border-bottom:1px solid #ddd}\
-td.number{text-align:right;font-variant-numeric:tabular-nums}.trouble{color:#a00}";
+/// Alerts that are shown. Who has more than that needs no list of them.
+const ALERTS: usize = 50;
 
-/// The columns of the latest failures.
-const FAILURE: [Column; 8] = [
-    Column::Time,
-    Column::Deployment,
-    Column::Outcome,
-    Column::Cause,
-    Column::Verdict,
-    Column::Function,
-    Column::Error,
-    Column::RequestId,
-];
+/// For how long after the start the last hour is not whole, in milliseconds.
+const HOUR: i64 = 3_600_000;
 
 /// The whole page.
-pub(super) fn page(view: &View, started: Timestamp) -> String {
-    let mut html =
-        String::from("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>storagewatch</title>\n");
-    let _ = write!(html, "<style>{STYLE}</style>\n<h1>storagewatch</h1>\n<p>Version {}", env!("CARGO_PKG_VERSION"));
-    let caught_up = if view.caught_up { "caught up" } else { "still reading what was there at the start" };
-    let _ = writeln!(html, ", since {started}, {caught_up}.");
-    html.push_str("<a href=\"metrics\">Metrics</a>, <a href=\"api/v1/status\">status as JSON</a>, <a href=\"runbook\">runbook</a>\n");
-    if let Some(trouble) = &view.trouble {
-        let _ = writeln!(html, "<p class=\"trouble\">Counts cannot be made durable: {}", text(trouble));
-    }
-    html.push_str("<h2 id=\"alerts\">Alerts</h2>\n");
-    alerts(view, &mut html);
-    html.push_str("<h2>Deployments</h2>\n");
-    deployments(view, &mut html);
-    html.push_str("<h2>Sources</h2>\n");
-    sources(view, &mut html);
-    html.push_str("<h2>Latest failures</h2>\n");
-    head(FAILURE.map(Column::as_str), &mut html);
-    view.failures.iter().for_each(|row| failure(row, &mut html));
-    html.push_str("</table>\n</html>\n");
-    html
+pub(super) fn page(shown: &Shown) -> String {
+    let firing = shown.firing();
+    let count = firing.len() as u64;
+    let title = if count == 0 { "storagewatch".to_owned() } else { format!("({count}) storagewatch") };
+    let body = html! {
+        a.skip href="#main" { "Skip to the content" }
+        header {
+            h1 { "storagewatch" }
+            p.headline id="headline" { (headline(count)) }
+            p.quiet {
+                "Version " (env!("CARGO_PKG_VERSION")) ", running since " span id="started" { (at(shown.started)) } ". "
+                span id="live" { "As of " (at(shown.now)) "." }
+            }
+        }
+        // Said aloud when alerts begin and end, and only then.
+        p.unseen id="news" role="status" {}
+        main id="main" tabindex="-1" {
+            (notes(shown))
+            section aria-labelledby="alerts" {
+                h2 id="alerts" { "Alerts" }
+                ul.alerts id="firing" role="list" hidden[count == 0] { @for alert in firing.iter().take(ALERTS) { (card(Some(alert), shown.now)) } }
+                p id="quiet" hidden[count != 0] { "None fires." }
+                p id="more-alerts" hidden[firing.len() <= ALERTS] { (more_alerts(firing.len())) }
+            }
+            (deployments(shown, &firing))
+            section aria-labelledby="latest" {
+                h2 id="latest" { "Latest failures" }
+                div hidden[shown.view.failures.is_empty()] { (tables::failures(shown.view.failures.iter(), shown.now)) }
+                p hidden[!shown.view.failures.is_empty()] { "None is known." }
+            }
+            section aria-labelledby="read" {
+                h2 id="read" { "Sources" }
+                div hidden[shown.view.sources.is_empty()] { (tables::sources(shown.view.sources.iter(), shown.now)) }
+                p hidden[!shown.view.sources.is_empty()] { "Nothing is read." }
+            }
+        }
+        footer {
+            ul {
+                li { a href="runbook" { "Runbook" } }
+                li { a href="metrics" { "Metrics" } }
+                li { a href="api/v1/status" { "Status as JSON" } }
+            }
+        }
+        template id="alert-card" { (card(None, shown.now)) }
+        (tables::templates(shown.now))
+    };
+    document(&title, true, body)
 }
 
 /// The runbook's pages, by alert.
 pub(super) fn runbook() -> String {
-    let mut html = String::from(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>storagewatch runbook</title>\n",
-    );
-    let _ = write!(html, "<style>{STYLE}</style>\n<h1>Runbook</h1>\n<ul>\n");
-    for (alert, _) in runbook::PAGES {
-        let _ = writeln!(html, "<li><a href=\"runbook/{alert}\">{alert}</a>");
-    }
-    html.push_str("</ul>\n</html>\n");
-    html
-}
-
-fn alerts(view: &View, html: &mut String) {
-    let mut firing = view.alerts.iter().filter(|alert| alert.is_firing()).peekable();
-    if firing.peek().is_none() {
-        html.push_str("<p>None fires.\n");
-        return;
-    }
-    head(["alert", "severity", "since", "count", "last", "about", "advice"], html);
-    for alert in firing {
-        let annotations = annotations(alert, "");
-        let of = |wanted: &str| annotations.iter().find(|(name, _)| *name == wanted).map_or("", |(_, value)| value);
-        let _ = write!(html, "<tr><td>{}<td>{}<td>{}", alert.key.name, alert.key.severity.as_str(), alert.since);
-        let _ = write!(html, "<td class=\"number\">{}<td>{}", alert.count, alert.last);
-        let _ = writeln!(
-            html,
-            "<td>{}<td>{}",
-            text(&format!("{}. {}", of("summary"), of("description"))),
-            text(of("advice"))
-        );
-    }
-    html.push_str("</table>\n");
-}
-
-fn deployments(view: &View, html: &mut String) {
-    let outcomes = Outcome::ALL.map(Outcome::as_str);
-    let columns = ["deployment", "hosting", "verdict"].into_iter().chain(outcomes).chain(["overflows", "last"]);
-    head(columns, html);
-    for (place, counts) in &view.places {
-        let verdict = verdict(place, counts);
-        let _ = write!(html, "<tr><td>{}<td>{}<td>{}", text(&place.deployment), place.hosting, verdict.as_str());
-        for count in counts.outcomes.iter().chain([&counts.overflows]) {
-            let _ = write!(html, "<td class=\"number\">{count}");
+    let body = html! {
+        main {
+            h1 { "Runbook" }
+            p { "What each alert means, and what to do." }
+            ul { @for (alert, _) in runbook::PAGES { li { a href={ "runbook/" (alert) } { (alert) } } } }
+            p { a href="./" { "Status page" } }
         }
-        let _ = writeln!(html, "<td>{}", time(counts.last.into_iter().flatten().max()));
-    }
-    html.push_str("</table>\n");
+    };
+    document("storagewatch runbook", false, body)
 }
 
-fn sources(view: &View, html: &mut String) {
-    head(["source", "up", "lines", "records", "bytes", "behind", "lost bytes", "skipped", "last read"], html);
-    for (name, (counts, state)) in &view.sources {
-        let _ = write!(html, "<tr><td>{}<td>{}", text(name), if state.up { "yes" } else { "no" });
-        for count in [counts.lines, counts.records, counts.bytes, state.lag_bytes, counts.lost_bytes] {
-            let _ = write!(html, "<td class=\"number\">{count}");
+fn document(title: &str, with_script: bool, body: Markup) -> String {
+    let document = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="icon" type="image/svg+xml" href="icon.svg";
+                link rel="stylesheet" href="page.css";
+                @if with_script { script src="page.js" defer {} }
+            }
+            body { (body) }
         }
-        let skipped = Skipped::ALL.into_iter().zip(counts.skipped).filter(|(_, count)| *count > 0);
-        let skipped: Vec<String> = skipped.map(|(reason, count)| format!("{} {count}", reason.as_str())).collect();
-        let _ = writeln!(html, "<td>{}<td>{}", skipped.join(", "), time(state.last_read));
+    };
+    document.into_string()
+}
+
+fn headline(alerts: u64) -> String {
+    match alerts {
+        0 => "No alert fires.".to_owned(),
+        1 => "1 alert fires.".to_owned(),
+        count => format!("{count} alerts fire."),
     }
-    html.push_str("</table>\n");
 }
 
-fn failure(row: &Row, html: &mut String) {
-    html.push_str("<tr>");
-    for column in FAILURE {
-        let _ = write!(html, "<td>{}", text(&row.value(column).to_string()));
-    }
-    html.push('\n');
+fn more_alerts(count: usize) -> String {
+    format!("And {} more; the status as JSON has all.", count.saturating_sub(ALERTS))
 }
 
-fn head<'a>(columns: impl IntoIterator<Item = &'a str>, html: &mut String) {
-    html.push_str("<table><tr>");
-    for column in columns {
-        let _ = write!(html, "<th>{column}");
-    }
-    html.push('\n');
-}
-
-fn time(time: Option<Timestamp>) -> String {
-    time.map(|time| time.to_string()).unwrap_or_default()
-}
-
-/// A text that a log brought, as text in HTML: neither markup nor marks that reorder what stands around it.
-fn text(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in safe(text).chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
+/// What is to be known of the program itself.
+fn notes(shown: &Shown) -> Markup {
+    let view = &shown.view;
+    let trouble = view.trouble.as_deref().map(text).unwrap_or_default();
+    let folded = several(view.folded, "deployment is", "deployments are");
+    let fresh = shown.now.0 - shown.started.0 < HOUR;
+    html! {
+        p.trouble id="trouble" hidden[trouble.is_empty()] { "Counts cannot be made durable: " span { (trouble) } }
+        p.trouble id="config" hidden[shown.config_ok] {
+            "The configuration was not taken when it was last read; the one before it is in use."
+        }
+        p id="catching-up" hidden[view.caught_up] { "Still reading what was there at the start." }
+        p id="folded" hidden[view.folded == 0] {
+            span { (folded) } " counted together as __other__, because there were too many."
+        }
+        p.quiet id="fresh" hidden[!fresh] {
+            "The charts begin with the start of the program, less than an hour ago: what it saw before is not in them."
         }
     }
-    escaped
+}
+
+/// An alert, or what the script makes one from.
+fn card(alert: Option<&Alert>, now: Timestamp) -> Markup {
+    let annotations = alert.map(|alert| annotations(alert, "")).unwrap_or_default();
+    let of = |wanted: &str| annotations.iter().find(|(name, _)| *name == wanted).map_or("", |(_, value)| value);
+    let name = alert.map_or("", |alert| alert.key.name.as_str());
+    let severity = alert.map_or("", |alert| alert.key.severity.as_str());
+    html! {
+        li data-severity=(severity) {
+            h3 {
+                a data-field="name" href={ "runbook/" (name) } { (name) }
+                span.badge data-field="severity" data-is=(severity) { (severity) }
+            }
+            p { span data-field="summary" { (text(of("summary"))) } }
+            p { span data-field="description" { (text(of("description"))) } }
+            p.quiet { span data-field="advice" { (text(of("advice"))) } }
+            p.quiet {
+                "Fires since " (moment("since", alert.map(|alert| alert.since), now))
+                ", last " (moment("last", alert.map(|alert| alert.last), now)) "."
+            }
+        }
+    }
+}
+
+/// The deployments, those first that want attention.
+fn deployments(shown: &Shown, firing: &[&Alert]) -> Markup {
+    let firing: BTreeSet<_> =
+        firing.iter().filter_map(|alert| Some((alert.key.deployment.as_deref()?, alert.key.hosting?))).collect();
+    let mut places: Vec<(&Place, &Arc<PlaceCounts>)> = shown.view.places.iter().collect();
+    places.sort_by_cached_key(|(place, counts)| {
+        (!firing.contains(&(&*place.deployment, place.hosting)), verdict(place, counts))
+    });
+    let (first, rest) = places.split_at(places.len().min(AT_ONCE));
+    html! {
+        section aria-labelledby="deployments-heading" {
+            h2 id="deployments-heading" { "Deployments" }
+            p id="none" hidden[!places.is_empty()] {
+                "No deployment is known yet. One appears with the first record that names it; the sources below say what is read."
+            }
+            div id="some" hidden[places.is_empty()] {
+                div.tools {
+                    (legend())
+                    // Shown by the script, which is what does it.
+                    div id="filter" hidden {
+                        label for="wanted" { "Filter " }
+                        input id="wanted" type="search" autocomplete="off" spellcheck="false";
+                        " " span.quiet id="found" role="status" {}
+                    }
+                }
+                (tables::deployments("deployments", "Accesses by deployment since counting began, and within the last hour", first.iter().copied(), shown.now))
+                details id="rest" hidden[rest.is_empty()] {
+                    summary { (more(rest.len())) }
+                    (tables::deployments("more", "The other deployments", rest.iter().copied(), shown.now))
+                }
+            }
+        }
+    }
+}
+
+fn more(count: usize) -> String {
+    several(count as u64, "more deployment", "more deployments")
+}
+
+/// Which bars are which.
+fn legend() -> Markup {
+    html! {
+        ul.legend role="list" aria-label="Bars of the charts" {
+            @for outcome in Outcome::ALL {
+                li {
+                    svg aria-hidden="true" viewBox="0 0 10 10" { rect class=(outcome) width="10" height="10" {} }
+                    (outcome)
+                    @if outcome == Outcome::DirectFailed { " (below the line)" }
+                    @if outcome == Outcome::Other { " (below)" }
+                }
+            }
+        }
+    }
 }

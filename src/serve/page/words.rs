@@ -1,0 +1,62 @@
+//! How values are written on the page. The script writes them the same way (`page.js`).
+
+use crate::event::Timestamp;
+use crate::report::terminal::{bytes, grouped, safe};
+use maud::{Markup, html};
+
+/// A text that a log brought: marks that steer a terminal or reorder what stands around them are spelt out.
+pub(super) fn text(text: &str) -> String {
+    safe(text)
+}
+
+/// A number of something, which are one or more.
+pub(super) fn several(count: u64, one: &str, more: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { more })
+}
+
+/// A size.
+pub(super) fn size(count: u64) -> String {
+    bytes(count)
+}
+
+/// A moment, or how a place for one is kept.
+pub(super) fn moment(field: &str, time: Option<Timestamp>, now: Timestamp) -> Markup {
+    let (datetime, at) = time.map(|time| (time.to_string(), at(time))).unwrap_or_default();
+    html! {
+        time data-field=(field) datetime=[time.map(|_| datetime)] {
+            span.ago { (time.map(|time| ago(now.0 - time.0)).unwrap_or_default()) } " "
+            span.at { (at) }
+        }
+    }
+}
+
+/// A moment in UTC, to the second.
+pub(super) fn at(time: Timestamp) -> String {
+    let text = time.to_string();
+    format!("{} UTC", text.get(..19).unwrap_or(&text).replace('T', " "))
+}
+
+/// How long ago something was.
+fn ago(millis: i64) -> String {
+    match millis / 1000 {
+        i64::MIN..5 => "just now".to_owned(),
+        seconds @ ..60 => format!("{seconds} s ago"),
+        seconds @ ..3600 => format!("{} min ago", seconds / 60),
+        seconds @ ..86400 => format!("{} h ago", seconds / 3600),
+        seconds => format!("{} d ago", seconds / 86400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_ago() {
+        let cases = [(-5, "just now"), (4, "just now"), (5, "5 s ago"), (59, "59 s ago"), (60, "1 min ago")];
+        let more = [(3599, "59 min ago"), (7200, "2 h ago"), (86_399, "23 h ago"), (86_400 * 3, "3 d ago")];
+        for (seconds, expected) in cases.into_iter().chain(more) {
+            assert_eq!(ago(seconds * 1000), expected);
+        }
+    }
+}
