@@ -2,7 +2,7 @@
 
 mod alertmanager;
 mod both;
-mod stage;
+pub(crate) mod stage;
 mod webhooks;
 
 use crate::support::run;

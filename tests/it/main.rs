@@ -20,6 +20,7 @@ mod follow;
 mod helper;
 mod metrics;
 mod probe;
+mod page;
 mod properties;
 mod readme;
 mod regressions;

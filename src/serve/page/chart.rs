@@ -18,7 +18,7 @@ const UP: u64 = 26;
 const DOWN: u64 = 10;
 
 /// What can be seen: less would be no bar.
-const LEAST: u64 = 2;
+const LEAST: u64 = 4;
 
 /// The chart; without counts an empty one.
 pub(super) fn chart(minutes: Option<&Minutes>) -> Markup {
@@ -87,7 +87,7 @@ mod tests {
         minutes[59] = [500, 500, 1, 0];
         assert_eq!(
             paths(Some(&minutes)),
-            ["M0 30h3v-26h-3zM236 30h3v-13h-3z", "M236 17h3v-13h-3z", "M236 30h3v2h-3z", ""]
+            ["M0 30h3v-26h-3zM236 30h3v-13h-3z", "M236 17h3v-13h-3z", "M236 30h3v4h-3z", ""]
         );
         let words = "Within the last hour: 1,500 direct, 500 http-fallback, 1 direct-failed; at most 1,001 in a minute";
         assert_eq!(label(Some(&minutes)), words);

@@ -98,7 +98,7 @@ function arrange(parent, children) {
 const LINE = 30;
 const UP = 26;
 const DOWN = 10;
-const LEAST = 2;
+const LEAST = 4;
 
 function drawChart(row, hour) {
   const chart = place(row, 'chart');

@@ -2,7 +2,7 @@
 
 use flate2::read::GzDecoder;
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -95,6 +95,17 @@ impl Server {
         Answer::parse(&bytes, no_body)
     }
 
+    /// Listens to the stream of what changes.
+    pub(crate) fn listen(&self) -> Stream {
+        let mut stream = self.connect();
+        write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
+        let mut stream = Stream(BufReader::new(stream));
+        let head = stream.lines();
+        assert!(head[0].starts_with("HTTP/1.1 200"), "{head:?}");
+        assert!(head.iter().any(|line| line == "content-type: text/event-stream"), "{head:?}");
+        stream
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -107,6 +118,45 @@ impl Drop for Server {
         self.tell_to_stop();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+/// A stream of server-sent events.
+#[derive(Debug)]
+pub(crate) struct Stream(BufReader<TcpStream>);
+
+impl Stream {
+    /// The lines up to an empty one, or to the end.
+    fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let mut line = String::new();
+            self.0.read_line(&mut line).unwrap();
+            match line.trim_end_matches(['\r', '\n']) {
+                "" => return lines,
+                line => lines.push(line.to_owned()),
+            }
+        }
+    }
+
+    /// The name and the content of the next message; nothing at the end.
+    pub(crate) fn next(&mut self) -> Option<(String, serde_json::Value)> {
+        loop {
+            // Each message is a chunk of its own, and so are the comments between them.
+            let mut size = String::new();
+            self.0.read_line(&mut size).unwrap();
+            let size = usize::from_str_radix(size.trim_end(), 16).unwrap_or(0);
+            if size == 0 {
+                return None;
+            }
+            let mut chunk = vec![0; size + 2];
+            self.0.read_exact(&mut chunk).unwrap();
+            let text = String::from_utf8(chunk).unwrap();
+            let of = |key: &str| text.lines().find_map(|line| line.strip_prefix(key).map(str::trim_start));
+            if let (Some(name), Some(data)) = (of("event:"), of("data:")) {
+                return Some((name.to_owned(), serde_json::from_str(data).unwrap()));
+            }
         }
     }
 }
