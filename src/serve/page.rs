@@ -35,7 +35,7 @@ pub(super) fn page(shown: &Shown) -> String {
         a.skip href="#main" { "Skip to the content" }
         header {
             h1 { "storagewatch" }
-            p.headline id="headline" { (headline(count)) }
+            p.headline.grave[count > 0] id="headline" { (headline(count)) }
             p.quiet {
                 "Version " (env!("CARGO_PKG_VERSION")) ", running since " span id="started" { (at(shown.started)) } ". "
                 span id="live" { "As of " (at(shown.now)) "." }

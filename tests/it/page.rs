@@ -190,7 +190,13 @@ fn contrast_labels_and_width_are_right_on_every_screen() {
         let mut browser = Browser::start();
         let dark_phone = Screen { dark: true, ..PHONE };
         let plain = Screen { script: false, ..DESKTOP };
-        for (kind, screen) in [("", DESKTOP), ("-phone", PHONE), ("-dark", DARK), ("-dark-phone", dark_phone)] {
+        for (kind, screen) in [
+            ("-narrow", Screen { width: 1220, ..DESKTOP }),
+            ("", DESKTOP),
+            ("-phone", PHONE),
+            ("-dark", DARK),
+            ("-dark-phone", dark_phone),
+        ] {
             browser.open(server.address, "/", screen);
             browser.wait("document.getElementById('live').textContent === 'Live.'");
             browser.picture(&format!("{name}{kind}"));

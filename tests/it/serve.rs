@@ -3,10 +3,11 @@
 pub(crate) mod server;
 
 use self::server::{DEADLINE, LAST, Server, place, view};
+use crate::watch::waiting::wait_until;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
-use storagewatch::event::Hosting;
+use storagewatch::event::{Hosting, Outcome, Timestamp};
 use storagewatch::ledger::View;
 use storagewatch::serve::ReloadError;
 
@@ -21,6 +22,10 @@ fn the_routes() {
         ("/-/healthy", "text/plain; charset=utf-8"),
         ("/-/ready", "text/plain; charset=utf-8"),
         ("/api/v1/status", "application/json"),
+        ("/page.css", "text/css; charset=utf-8"),
+        ("/page.js", "text/javascript; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+        ("/runbook", "text/html; charset=utf-8"),
     ] {
         let answer = server.get(path);
         assert_eq!((answer.status, answer.header("content-type")), (200, kind), "{path}");
@@ -186,23 +191,188 @@ fn the_status_shows_what_was_committed() {
 fn the_page_shows_log_texts_as_text() {
     let server = Server::start(view());
     let answer = server.get("/");
-    assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{answer:?}");
     for shown in [
         "happy-otter-123",
         "a&quot;b\\c\\nd&lt;script&gt;é\\u{202e}",
-        "&lt;img src=x onerror=&#39;alert(1)&#39;&gt;\\u{1b}[31m &amp; &quot;more&quot;",
+        "&lt;img src=x onerror='alert(1)'&gt;\\u{1b}[31m &amp; &quot;more&quot;",
         "investigate",
-        "ConvexStorageDirectFailed<td>critical",
         "the last in &lt;b&gt;files&lt;/b&gt;:read",
         "cached 4",
+        "kg2fallen",
+        "6f1c0aa5",
         "href=\"metrics\"",
         "href=\"api/v1/status\"",
+        "href=\"runbook/ConvexStorageDirectFailed\"",
     ] {
         assert!(answer.body.contains(shown), "{shown} is not in\n{}", answer.body);
     }
-    for hidden in ["<script", "<img", "\u{202e}", "\u{1b}"] {
-        assert!(!answer.body.contains(hidden), "{hidden:?} is in\n{}", answer.body);
+    let without_own = answer.body.replace("<script src=\"page.js\" defer></script>", "");
+    assert_ne!(without_own, answer.body);
+    for hidden in ["<script", "<img", "<b>", " style=", "\u{202e}", "\u{1b}"] {
+        assert!(!without_own.contains(hidden), "{hidden:?} is in\n{}", answer.body);
     }
+}
+
+#[test]
+fn pages_may_load_nothing_from_elsewhere_and_run_nothing_but_their_script() {
+    let server = Server::start(view());
+    for path in ["/", "/runbook"] {
+        let answer = server.get(path);
+        let policy = answer.header("content-security-policy");
+        let mut parts: Vec<&str> = policy.split("; ").collect();
+        parts.sort_unstable();
+        let expected = [
+            "base-uri 'none'",
+            "connect-src 'self'",
+            "default-src 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+            "img-src 'self'",
+            "require-trusted-types-for 'script'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "trusted-types 'none'",
+        ];
+        assert_eq!(parts, expected, "{path}");
+        assert!(!answer.body.contains("http://") && !answer.body.contains("https://"), "{path}: {}", answer.body);
+    }
+}
+
+#[test]
+fn the_stream_begins_with_everything_and_goes_on_with_what_changes() {
+    let server = Server::start(view());
+    let mut stream = server.listen();
+    let (name, mut whole) = stream.next().unwrap();
+    assert_eq!(name, "status");
+    let mut status: Value = serde_json::from_str(&server.get("/api/v1/status").body).unwrap();
+    for passing in ["now", "minute"] {
+        assert!(whole[passing].is_string() && status[passing].is_string());
+        (whole[passing], status[passing]) = (Value::Null, Value::Null);
+    }
+    assert_eq!(whole, status);
+    let otter = place("happy-otter-123", Hosting::Cloud);
+    let change = |change: &dyn Fn(&mut View)| change(&mut server.view.write().unwrap());
+    // The minute may turn meanwhile.
+    let mut next = || {
+        let (name, mut content) = stream.next().unwrap();
+        assert_eq!(name, "change");
+        content.as_object_mut().unwrap().remove("minute");
+        if content == json!({}) { stream.next().unwrap().1 } else { content }
+    };
+    let now = jiff::Timestamp::now().as_millisecond();
+    change(&|view| {
+        let counts = std::sync::Arc::make_mut(view.places.get_mut(&otter).unwrap());
+        counts.outcomes[0] = 6;
+        counts.hour.add(Timestamp(now), Outcome::Direct);
+    });
+    let changed = next();
+    assert_eq!(changed.as_object().unwrap().keys().collect::<Vec<_>>(), ["deployments"], "{changed}");
+    let deployments = changed["deployments"].as_array().unwrap();
+    assert_eq!(deployments.len(), 1, "{changed}");
+    assert_eq!(
+        (&deployments[0]["deployment"], &deployments[0]["outcomes"]["direct"]),
+        (&json!("happy-otter-123"), &json!(6))
+    );
+    let minutes = deployments[0]["last_hour"]["direct"].as_array().unwrap();
+    assert_eq!((minutes.len(), minutes.iter().filter(|count| **count == json!(1)).count()), (60, 1), "{minutes:?}");
+    change(&|view| {
+        view.caught_up = false;
+        view.alerts = std::sync::Arc::default();
+        view.failures.clear();
+        view.sources.get_mut("files").unwrap().1.lag_bytes = 0;
+    });
+    let changed = next();
+    let keys: Vec<_> = changed.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["caught_up", "alerts", "sources", "failures"], "{changed}");
+    assert_eq!(
+        (&changed["caught_up"], &changed["alerts"], &changed["failures"]),
+        (&json!(false), &json!([]), &json!([]))
+    );
+    assert_eq!(changed["sources"].as_array().unwrap().len(), 1);
+    // What is gone takes a whole status.
+    change(&|view| view.places.clear());
+    let (name, whole) = stream.next().unwrap();
+    assert_eq!((name.as_str(), &whole["deployments"]), ("status", &json!([])));
+}
+
+#[test]
+fn the_stream_takes_a_bounded_number_of_listeners_and_none_of_other_sites() {
+    let server = Server::start(view());
+    let foreign = server.request("GET", "/api/v1/events", &["Origin: https://evil.example"]);
+    assert_eq!(foreign.status, 403);
+    let mut listeners: Vec<_> = (0..16).map(|_| server.listen()).collect();
+    let refused = server.get("/api/v1/events");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "10"));
+    assert_eq!(server.get("/metrics").status, 200);
+    // A place is free as soon as a listener is gone and that is noticed.
+    drop(listeners.pop());
+    wait_until("a free place", DEADLINE, || {
+        // Something is sent, so that it is noticed.
+        server.view.write().unwrap().folded += 1;
+        server.request("HEAD", "/api/v1/events", &[]).status == 200
+    });
+}
+
+#[test]
+fn what_changes_often_is_sent_a_few_times_a_second_and_a_slow_reader_gets_the_latest() {
+    let server = Server::start(view());
+    let mut stream = server.listen();
+    stream.next().unwrap();
+    let began = Instant::now();
+    let mut messages = 0;
+    let mut last = 0;
+    while began.elapsed().as_millis() < 1500 {
+        for _ in 0..1000 {
+            server.view.write().unwrap().folded += 1;
+        }
+        let (_, changed) = stream.next().unwrap();
+        let folded = changed["deployments_folded"].as_u64().unwrap_or(last);
+        assert!(folded >= last, "{changed}");
+        last = folded;
+        messages += 1;
+    }
+    assert!((2..=8).contains(&messages), "{messages} messages within 1.5 s");
+    // Nobody reads for a while, and much changes: what comes then is few messages, and the last has the last.
+    for _ in 0..200 {
+        server.view.write().unwrap().folded += 1;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let expected = server.view.read().unwrap().folded;
+    let mut late = 0;
+    while last < expected {
+        last = stream.next().unwrap().1["deployments_folded"].as_u64().unwrap_or(last);
+        late += 1;
+    }
+    assert!(late <= 8, "{late} messages for 200 changes");
+}
+
+#[test]
+fn listeners_that_read_nothing_delay_neither_others_nor_the_end() {
+    let mut full = view();
+    for number in 0..1000 {
+        full.places.insert(place(&format!("happy-otter-{number}"), Hosting::Cloud), std::sync::Arc::default());
+    }
+    let mut server = Server::start(full);
+    // They ask and never read; a status of a thousand deployments is more than a connection holds.
+    let deaf: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = server.connect();
+            write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).unwrap();
+            stream
+        })
+        .collect();
+    let mut stream = server.listen();
+    assert_eq!(stream.next().unwrap().1["deployments"].as_array().unwrap().len(), 1002);
+    server.view.write().unwrap().folded += 1;
+    assert!(stream.next().is_some());
+    assert_eq!(server.get("/metrics").status, 200);
+    server.tell_to_stop();
+    let began = Instant::now();
+    while stream.next().is_some() {}
+    assert!(began.elapsed().as_millis() < 1000, "a stream ends when the server does: {:?}", began.elapsed());
+    server.wait();
+    assert!(began.elapsed().as_millis() < 6000, "{:?}", began.elapsed());
+    drop(deaf);
 }
 
 #[test]

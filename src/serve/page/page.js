@@ -75,7 +75,7 @@ function fillTime(row, field, time) {
   const element = place(row, field);
   if (time) element.setAttribute('datetime', time);
   else element.removeAttribute('datetime');
-  write(element.querySelector('.ago'), time ? ago(Date.parse(time)) : '');
+  write(element.querySelector('.ago'), time ? ago(Date.parse(time)) : 'never');
   write(element.querySelector('.at'), time ? at(time) : '');
 }
 
@@ -220,6 +220,7 @@ function showAlerts(alerts, isFirst) {
   write(byId('more-alerts'), `And ${alerts.length - ALERTS} more; the status as JSON has all.`);
   const headline = alerts.length === 1 ? '1 alert fires.' : `${alerts.length} alerts fire.`;
   write(byId('headline'), alerts.length === 0 ? 'No alert fires.' : headline);
+  byId('headline').classList.toggle('grave', alerts.length > 0);
   document.title = alerts.length === 0 ? 'storagewatch' : `(${alerts.length}) storagewatch`;
   if (isFirst) return;
   const news = [...after].filter(([key]) => !before.has(key)).map(([, alert]) => `${alert.severity} alert: ${safe(alert.annotations.summary)}.`);
@@ -259,6 +260,10 @@ function filter() {
     const is = matches(entry, wanted);
     entry.row.hidden = !is;
     found += Number(is);
+  }
+  // A table without rows is none.
+  for (const id of ['deployments', 'more']) {
+    byId(id).hidden = [...byId(id).tBodies[0].rows].every((row) => row.hidden);
   }
   return wanted === '' ? '' : `${grouped(found)} found`;
 }
@@ -337,6 +342,7 @@ function tick() {
 let source = null;
 let retry = null;
 let heard = 0;
+let asked = 0;
 
 function live(text, isGrave) {
   write(byId('live'), text);
@@ -356,6 +362,7 @@ function lost() {
 function connect() {
   disconnect();
   if (document.hidden) return;
+  asked = Date.now();
   source = new EventSource('api/v1/events');
   source.addEventListener('status', receive);
   source.addEventListener('change', receive);
@@ -398,8 +405,8 @@ byId('wanted').addEventListener('input', () => {
 show('filter', true);
 setInterval(() => {
   tick();
-  if (source !== null && heard !== 0 && Date.now() - heard > SILENCE) {
-    heard = Date.now();
+  if (source !== null && Date.now() - Math.max(heard, asked) > SILENCE) {
+    lost();
     connect();
   }
 }, 5000);

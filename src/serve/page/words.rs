@@ -19,12 +19,12 @@ pub(super) fn size(count: u64) -> String {
     bytes(count)
 }
 
-/// A moment, or how a place for one is kept.
+/// A moment that has come, or not yet.
 pub(super) fn moment(field: &str, time: Option<Timestamp>, now: Timestamp) -> Markup {
     let (datetime, at) = time.map(|time| (time.to_string(), at(time))).unwrap_or_default();
     html! {
         time data-field=(field) datetime=[time.map(|_| datetime)] {
-            span.ago { (time.map(|time| ago(now.0 - time.0)).unwrap_or_default()) } " "
+            span.ago { (time.map_or_else(|| "never".to_owned(), |time| ago(now.0 - time.0))) } " "
             span.at { (at) }
         }
     }
