@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use storagewatch::event::{Hosting, Outcome, Timestamp};
 use storagewatch::ledger::{PlaceCounts, View};
+use storagewatch::row::Row;
 
 /// What the row of a deployment says.
 fn row(deployment: &str) -> String {
@@ -162,6 +163,9 @@ fn the_page_says_the_same_without_its_script() {
     let mut full = with_hours(view());
     full.trouble = Some("no space left".to_owned());
     full.caught_up = false;
+    let mut long = Row::clone(full.failures.front().unwrap());
+    long.event.error = Some("otter 🦦 \u{2066}".repeat(100));
+    full.failures.push_back(Arc::new(long));
     for shown in [full, View::default()] {
         let server = Server::start(shown);
         let mut browser = Browser::start();

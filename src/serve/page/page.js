@@ -17,7 +17,15 @@ const byId = (id) => document.getElementById(id);
 
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 const SHORT = { '\t': '\\t', '\n': '\\n', '\r': '\\r' };
-const safe = (text) => String(text).replace(UNSAFE, (c) => SHORT[c] ?? `\\u{${c.charCodeAt(0).toString(16)}}`);
+const LONGEST = 400;
+
+function safe(text) {
+  // Half of a character is none.
+  const characters = text.length > LONGEST ? [...text] : [];
+  const shown = characters.length > LONGEST ? `${characters.slice(0, LONGEST).join('')}…` : text;
+  return shown.replace(UNSAFE, (c) => SHORT[c] ?? `\\u{${c.charCodeAt(0).toString(16)}}`);
+}
+
 const grouped = (count) => count.toLocaleString('en-US');
 const several = (count, one, more) => `${grouped(count)} ${count === 1 ? one : more}`;
 

@@ -4,9 +4,16 @@ use crate::event::Timestamp;
 use crate::report::terminal::{bytes, grouped, safe};
 use maud::{Markup, html};
 
-/// A text that a log brought: marks that steer a terminal or reorder what stands around them are spelt out.
+/// Characters of a text that are shown; the status as JSON has all.
+const LONGEST: usize = 400;
+
+/// A text that a log brought: marks that steer a terminal or reorder what stands around them are spelt out, and what is
+/// very long is cut.
 pub(super) fn text(text: &str) -> String {
-    safe(text)
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", safe(text.get(..end).unwrap_or_default())),
+        None => safe(text),
+    }
 }
 
 /// A number of something, which are one or more.
@@ -50,6 +57,13 @@ fn ago(millis: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_harmless_and_not_endless() {
+        assert_eq!(text("a\u{202e}b\n"), "a\\u{202e}b\\n");
+        assert_eq!(text(&"ä".repeat(400)), "ä".repeat(400));
+        assert_eq!(text(&"\u{1b}".repeat(401)), format!("{}…", "\\u{1b}".repeat(400)));
+    }
 
     #[test]
     fn how_long_ago() {
