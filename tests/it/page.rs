@@ -148,10 +148,11 @@ fn said(browser: &mut Browser) -> Value {
 fn with_hours(mut view: View) -> View {
     let now = jiff::Timestamp::now().as_millisecond();
     for counts in view.places.values_mut() {
-        for (minute, outcome) in (0..3000).zip(Outcome::ALL.into_iter().cycle()) {
-            let weight = minute % 7 * (minute % 11) * [9, 3, 1, 0][outcome as usize];
-            for _ in 0..weight / 5 {
-                Arc::make_mut(counts).hour.add(Timestamp(now - minute % 58 * 60_000), outcome);
+        for minute in 0..58 {
+            for (outcome, weight) in Outcome::ALL.into_iter().zip([30, 7, 1, 2]) {
+                for _ in 0..minute % 7 * (minute % 11) * weight / 9 {
+                    Arc::make_mut(counts).hour.add(Timestamp(now - minute * 60_000), outcome);
+                }
             }
         }
     }
