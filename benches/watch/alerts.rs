@@ -1,11 +1,13 @@
-//! From the writing of a failure to its arrival: at a webhook, and at whoever a real Alertmanager notifies, which waits for
-//! nothing (`group_wait: 0s`). Each failure is the first of its deployment.
+//! From the writing of a failure to its arrival: at a webhook, at whoever a real Alertmanager notifies, which waits for
+//! nothing (`group_wait: 0s`), and the same through a real Prometheus that scrapes and evaluates the shipped rules each
+//! second. Each failure is the first of its deployment.
 
 use crate::Options;
 use crate::rig::alertmanager::Alertmanager;
 use crate::rig::daemon::{self, Daemon};
 use crate::rig::lines::{self, Access};
 use crate::rig::receiver::Receiver;
+use crate::rig::shipped::Prometheus;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -36,6 +38,9 @@ pub(crate) fn run(options: &Options) -> bool {
     fs::write(&log, "").unwrap();
     let (notified, webhook) = (Receiver::start(), Receiver::start());
     let alertmanager = Alertmanager::start(root.path(), &notified);
+    let (scraped, beside) = (Receiver::start(), root.path().join("prometheus"));
+    fs::create_dir(&beside).unwrap();
+    let of_prometheus = Alertmanager::start(&beside, &scraped);
     fs::write(root.path().join("url"), webhook.url()).unwrap();
     let config = format!(
         "[[source.file]]\nname = \"app\"\npaths = [\"app.log\"]\n[alert]\nalertmanagers = [\"{}\"]\n[[alert.webhook]]\nurl = \"file:url\"\n",
@@ -46,6 +51,9 @@ pub(crate) fn run(options: &Options) -> bool {
     command.arg("--config").arg(root.path().join("watch.toml")).args(["--listen", "127.0.0.1:0", "--state-dir"]);
     let mut daemon = Daemon::start(command.arg(root.path().join("state")));
     daemon.wait_until_ready();
+    let _prometheus = Prometheus::start(&beside, daemon.address, of_prometheus.address);
+    // It reads its configuration and scrapes for the first time.
+    thread::sleep(Duration::from_secs(5));
     let mut file = File::options().append(true).open(&log).unwrap();
     let mut random = 7_u64;
     let mut written = Vec::new();
@@ -61,13 +69,18 @@ pub(crate) fn run(options: &Options) -> bool {
     }
     let began = Instant::now();
     let all = |receiver: &Receiver| arrivals(receiver).len() as u64 >= options.failures;
-    while began.elapsed() < PATIENCE && !(all(&notified) && all(&webhook)) {
+    while began.elapsed() < PATIENCE && !(all(&notified) && all(&webhook) && all(&scraped)) {
         thread::sleep(Duration::from_millis(10));
     }
     println!("\n| failures | way | arrived | median, ms | 99 of 100, ms | longest, ms |");
     println!("|--:|---|--:|--:|--:|--:|");
     let mut right = true;
-    for (way, receiver) in [("webhook", &webhook), ("Alertmanager and its receiver", &notified)] {
+    let ways = [
+        ("webhook", &webhook),
+        ("Alertmanager and its receiver", &notified),
+        ("Prometheus, Alertmanager and its receiver", &scraped),
+    ];
+    for (way, receiver) in ways {
         let arrived = arrivals(receiver);
         let took = written
             .iter()

@@ -18,5 +18,7 @@ pub(crate) mod receiver;
 pub(crate) mod scraper;
 #[path = "../../tests/it/watch/sender.rs"]
 pub(crate) mod sender;
+#[path = "../../tests/it/watch/shipped.rs"]
+pub(crate) mod shipped;
 #[path = "../../tests/it/watch/waiting.rs"]
 pub(crate) mod waiting;

@@ -15,6 +15,7 @@ mod prometheus;
 pub(crate) mod receiver;
 mod scraper;
 mod sender;
+pub(crate) mod shipped;
 mod state;
 pub(crate) mod steps;
 pub(crate) mod waiting;

@@ -81,7 +81,7 @@ fn the_status_page_serves_the_runbook() {
     for (name, _) in PAGES {
         assert!(list.body.contains(&format!("<a href=\"runbook/{name}\">{name}</a>")), "{}", list.body);
     }
-    assert!(server.get("/").body.contains("<a href=\"runbook\">runbook</a>"));
+    assert!(server.get("/").body.contains("href=\"runbook\""));
     for unknown in ["/runbook/convexstoragedirectfailed", "/runbook/..%2F..%2Fetc%2Fpasswd", "/runbook/%3Cb%3E"] {
         let answer = server.get(unknown);
         assert_eq!(answer.status, 404, "{unknown}");
