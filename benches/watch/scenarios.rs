@@ -114,8 +114,6 @@ fn start(log: &Path, state: &Path) -> Daemon {
     Daemon::start(daemon::command().arg(log).args(["--listen", "127.0.0.1:0", "--state-dir"]).arg(state))
 }
 
-const SCRAPE_INTERVAL: Duration = Duration::from_millis(70);
-
 fn play(options: &Options, rate: u64, habit: Habit, fate: Fate) -> Outcome {
     let root = tempfile::tempdir().unwrap();
     let logs = root.path().join("logs");
@@ -124,10 +122,9 @@ fn play(options: &Options, rate: u64, habit: Habit, fate: Fate) -> Outcome {
     let lines = options.lines.unwrap_or_else(|| 20_000.max(5 * rate));
     let mut daemon = start(&log, &state);
     daemon.wait_until_ready();
-    let scraper = Scraper::start(daemon::AGENT, SCRAPE_INTERVAL);
+    let scraper = Scraper::start(daemon::AGENT, Duration::from_millis(70));
     scraper.aim(daemon.address);
-    // Its first look comes before the first line, as that of a scraper does which is there already.
-    thread::sleep(3 * SCRAPE_INTERVAL);
+    scraper.wait_for_first();
     let (ends, renames) = (AtomicBool::new(false), AtomicBool::new(false));
     let written = thread::scope(|scope| {
         let writer = scope.spawn(|| {

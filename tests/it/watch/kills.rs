@@ -94,6 +94,8 @@ fn kill_at_random(copies: bool, seed: u64) {
     let (scraper, ends) = (Scraper::start(daemon::AGENT, Duration::from_millis(10)), AtomicBool::new(false));
     let mut daemon = start(&log, &state);
     daemon.wait_until_ready();
+    scraper.aim(daemon.address);
+    scraper.wait_for_first();
     let (written, mut daemon) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| write_until(&ends, &logs, copies));
         let end = End(&ends);
@@ -117,7 +119,6 @@ fn kill_at_random(copies: bool, seed: u64) {
     assert_eq!(daemon.metrics().counts(), written);
     let seen = scraper.finish();
     assert!(seen.falls.is_empty(), "of {} scrapes: {:?}", seen.scrapes, seen.falls);
-    // Its first look came before the first line.
     assert_eq!(seen.sum as u64, all, "what increase() makes of {} scrapes", seen.scrapes);
     let metrics = daemon.metrics();
     for told in ["storagewatch_source_lost_bytes_total", "storagewatch_source_possible_loss_total"] {
