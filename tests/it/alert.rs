@@ -250,7 +250,10 @@ fn a_receiver_that_comes_back_is_told_as_things_stand() {
     stage.fail("happy-otter-1");
     wait_for_firing(&mut daemon, "ConvexStorageDirectFailed", 1.0);
     wait_for_firing(&mut daemon, "ConvexStorageDirectFailed", 0.0);
-    let tried = webhook.requests().len();
+    let refused = webhook.requests();
+    let [first, second, ..] = refused.as_slice() else { panic!("it is not tried again: {refused:?}") };
+    assert!(second.at - first.at >= Duration::from_millis(200), "it is tried again without a pause: {refused:?}");
+    let tried = refused.len();
     webhook.answer(200);
     let told =
         wait_for("it to be told", PATIENCE, || webhook.requests().get(tried).cloned().ok_or("not yet".to_owned()));

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 /// What came, and when.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "the benchmark uses when it came")]
 pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) body: Value,
