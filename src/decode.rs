@@ -217,7 +217,8 @@ impl Frame<'_> {
     }
 
     fn key(&self) -> LaneKey {
-        LaneKey { owner: self.owner.as_ref().into(), stream: self.stream.as_ref().into() }
+        let envelope = self.layers.iter().find(|layer| matches!(layer, Layer::Docker | Layer::Cri | Layer::Journald));
+        LaneKey { envelope, owner: self.owner.as_ref().into(), stream: self.stream.as_ref().into() }
     }
 
     fn into_owned(self) -> Frame<'static> {

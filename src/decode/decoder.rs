@@ -543,6 +543,7 @@ pub(crate) fn mark_of(line: &[u8]) -> (bool, LaneKey) {
             }
             None => return (Head::of(&text).mark() == Mark::Strong, frame.key()),
         };
+        frame.layers = frame.layers.and(opened.layer);
         frame.owner = Cow::Owned(join_names(&frame.owner, opened.owner).into_owned());
         frame.stream = Cow::Owned(join_names(&frame.stream, opened.stream).into_owned());
         text = opened.payload.into_owned();

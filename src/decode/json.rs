@@ -7,6 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess,
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
+use std::io;
 
 /// How many values one parsed text may hold.
 pub(crate) const MAX_VALUES: u32 = 200_000;
@@ -96,26 +97,62 @@ pub(crate) enum Parsed<'a> {
 
 /// Parses the value at the beginning of a text.
 pub(crate) fn parse(text: &str) -> Parsed<'_> {
-    match parse_one(text) {
-        Ok((value, rest)) => Parsed::Whole(value, rest),
-        Err(error) if error.is_eof() || is_too_deep(&error) => {
-            match complete(text).map(|whole| parse_one(&whole).map(|(v, _)| own(v))) {
-                Some(Ok(value)) if error.is_eof() => Parsed::Cut(value),
-                Some(Ok(value)) => Parsed::Deep(value),
-                _ => Parsed::Invalid,
-            }
-        }
-        Err(_) => Parsed::Invalid,
+    let strict = parse_one(text);
+    let is_lenient = strict.as_ref().is_err_and(has_control_character);
+    let error = match if is_lenient { parse_leniently(text) } else { strict } {
+        Ok((value, rest)) => return Parsed::Whole(value, rest),
+        Err(error) => error,
+    };
+    if !error.is_eof() && !is_too_deep(&error) {
+        return Parsed::Invalid;
+    }
+    let completed = complete(text).and_then(|whole| {
+        let parsed = if is_lenient { parse_leniently(&whole) } else { parse_one(&whole) };
+        parsed.ok().map(|(value, _)| own(value))
+    });
+    match completed {
+        Some(value) if error.is_eof() => Parsed::Cut(value),
+        Some(value) => Parsed::Deep(value),
+        None => Parsed::Invalid,
     }
 }
 
 fn parse_one(text: &str) -> serde_json::Result<(Json<'_>, &str)> {
+    parse_from(serde_json::Deserializer::from_str(text), text)
+}
+
+/// Parses what a logger wrote that puts control characters into strings as they are. What reads them costs more.
+fn parse_leniently(text: &str) -> serde_json::Result<(Json<'_>, &str)> {
+    parse_from(serde_json::Deserializer::from_reader(Spaced(text.as_bytes())), text)
+}
+
+fn parse_from<'t, R: serde_json::de::Read<'t>>(
+    mut stream: serde_json::Deserializer<R>,
+    text: &'t str,
+) -> serde_json::Result<(Json<'t>, &'t str)> {
     let budget = Cell::new(MAX_VALUES);
-    let mut stream = serde_json::Deserializer::from_str(text);
     let value = Budgeted(&budget).deserialize(&mut stream)?;
     // `into_iter` is the one way to ask where the value ended.
     let end = stream.into_iter::<serde::de::IgnoredAny>().byte_offset();
     Ok((value, text.get(end..).unwrap_or_default()))
+}
+
+fn has_control_character(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("control character")
+}
+
+/// Text in which tabs and what steers a terminal read as spaces. Other control characters never come this far, and
+/// line ends stay what they are.
+struct Spaced<'a>(&'a [u8]);
+
+impl io::Read for Spaced<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(buffer)?;
+        for byte in buffer.iter_mut().take(read).filter(|byte| matches!(byte, b'\t' | 0x07 | 0x1b)) {
+            *byte = b' ';
+        }
+        Ok(read)
+    }
 }
 
 fn own(value: Json<'_>) -> Json<'static> {
@@ -376,6 +413,15 @@ mod tests {
         assert_eq!(cut(r#"{"a":"b","message":"Storage acc"#).text("message"), Some("Storage acc"));
         assert_eq!(cut(r#"{"a":"b\"#).text("a"), Some("b"));
         assert_eq!(cut(r#"{"a":"b\ud83d"#).text("a"), Some("b"));
+    }
+
+    #[test]
+    fn control_characters_that_nobody_escaped_read_as_spaces() {
+        let Parsed::Whole(value, rest) = parse("{\"a\":\"x\ty\u{1b}[0m\"}{\"b\":2}") else { panic!() };
+        assert_eq!((value.text("a"), rest), (Some("x y [0m"), "{\"b\":2}"));
+        assert_eq!(cut("{\"a\":\"x\ty\",\"b\":\"z").text("a"), Some("x y"));
+        // A line's end in a string is where somebody broke it off.
+        assert!(matches!(parse("{\"a\":\"x\ny\"}"), Parsed::Invalid));
     }
 
     #[test]

@@ -16,6 +16,9 @@ const PATIENCE: u64 = 1024;
 /// Which stream of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct LaneKey {
+    /// What stands around each of its lines, where that is an envelope of which no line is without.
+    #[serde(default)]
+    pub(super) envelope: Option<Layer>,
     /// The service, container or unit.
     pub(super) owner: Box<str>,
     /// Its output.

@@ -25,14 +25,20 @@ fn plain_samples() -> Vec<(PathBuf, Vec<u8>)> {
 
 /// Many lines of many samples, one sample's after the other's, and some of them interleaved.
 fn mixture(seed: u64, lines: usize) -> Vec<u8> {
+    mixture_without(&[], seed, lines)
+}
+
+/// The same without samples whose names begin so.
+fn mixture_without(names: &[&str], seed: u64, lines: usize) -> Vec<u8> {
     let mut numbers = Numbers(seed);
     // JSON printed over many lines is read as such only from an input's beginning, where no search skips anything; and
     // between long lines a wrapped record's lines lie further apart than is looked back.
-    let left_out = ["pretty", "bytes"];
+    let left_out: Vec<&str> = ["pretty", "bytes"].iter().chain(names).copied().collect();
     let samples: Vec<Vec<u8>> = plain_samples()
         .into_iter()
         .filter(|(path, bytes)| {
-            bytes.len() < 20_000 && !left_out.contains(&path.file_stem().unwrap().to_str().unwrap())
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            bytes.len() < 20_000 && left_out.iter().all(|left_out| !name.starts_with(left_out))
         })
         .map(|(_, bytes)| bytes)
         .collect();
@@ -125,8 +131,10 @@ fn parts_of_a_file_add_up_to_the_whole() {
 
 #[test]
 fn events_come_in_the_order_of_the_input() {
-    for seed in 0..10 {
-        let offsets: Vec<u64> = events(&mixture(200 + seed, 500)).iter().map(|event| event.offset).collect();
+    for seed in 0..40 {
+        // A record that a terminal has wrapped before the phrase comes late where other streams stand between its lines.
+        let text = mixture_without(&["wrapped"], 200 + seed, 500);
+        let offsets: Vec<u64> = events(&text).iter().map(|event| event.offset).collect();
         assert!(offsets.is_sorted(), "mixture {seed}");
     }
 }
