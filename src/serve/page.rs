@@ -57,6 +57,10 @@ pub(super) fn page(shown: &Shown) -> String {
                 div hidden[shown.view.failures.is_empty()] { (tables::failures(shown.view.failures.iter(), shown.now)) }
                 p hidden[!shown.view.failures.is_empty()] { "None is known." }
             }
+            section id="probed" aria-labelledby="probes-heading" hidden[shown.view.probes.is_empty()] {
+                h2 id="probes-heading" { "Probes" }
+                (tables::probes(shown.view.probes.iter()))
+            }
             section aria-labelledby="read" {
                 h2 id="read" { "Sources" }
                 div hidden[shown.view.sources.is_empty()] { (tables::sources(shown.view.sources.iter(), shown.now)) }

@@ -5,8 +5,9 @@
 use super::Serving;
 use crate::alert::{Alert, annotations};
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
-use crate::ledger::{Place, PlaceCounts, Rotation, Skipped, SourceCounts, SourceState, View};
+use crate::ledger::{PathState, Place, PlaceCounts, Rotation, Skipped, SourceCounts, SourceState, View};
 use crate::policy::{Verdict, judge_expecting};
+use crate::probe::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::sync::atomic::Ordering;
@@ -42,6 +43,7 @@ impl Shown {
         whole.insert("deployments".to_owned(), deployments.collect());
         let sources = self.view.sources.iter().map(|(name, (counts, state))| source(name, counts, *state));
         whole.insert("sources".to_owned(), sources.collect());
+        whole.insert("probes".to_owned(), self.probes());
         whole.insert("failures".to_owned(), self.failures());
         Value::Object(whole)
     }
@@ -75,6 +77,10 @@ impl Shown {
 
     fn alerts(&self) -> Value {
         self.firing().into_iter().map(|firing| alert(firing, &self.page)).collect()
+    }
+
+    fn probes(&self) -> Value {
+        self.view.probes.iter().map(|(place, (source, paths))| probe(place, source, paths)).collect()
     }
 
     fn failures(&self) -> Value {
@@ -111,6 +117,9 @@ pub(super) fn change(before: &Shown, now: &Shown) -> Option<(&'static str, Value
     let sources: Vec<Value> = sources.map(|(name, (counts, state))| source(name, counts, *state)).collect();
     if !sources.is_empty() {
         changed.insert("sources".to_owned(), sources.into());
+    }
+    if old.probes != new.probes {
+        changed.insert("probes".to_owned(), now.probes());
     }
     let same_failures = old.failures.len() == new.failures.len()
         && old.failures.iter().zip(&new.failures).all(|(old, new)| Arc::ptr_eq(old, new));
@@ -190,6 +199,16 @@ fn source(name: &str, counts: &SourceCounts, state: SourceState) -> Value {
         "lost_bytes": counts.lost_bytes,
         "possible_losses": counts.possible_losses,
         "rotations": object(Rotation::ALL.map(Rotation::as_str), counts.rotations),
+    })
+}
+
+fn probe(place: &Place, source: &str, paths: &[PathState; Path::ALL.len()]) -> Value {
+    let path = |path: &PathState| json!({"success": path.success, "duration_seconds": path.duration.map(|duration| duration.as_secs_f64())});
+    json!({
+        "deployment": &*place.deployment,
+        "hosting": place.hosting.as_str(),
+        "source": source,
+        "paths": object(Path::ALL.map(Path::as_str), [path(&paths[0]), path(&paths[1])]),
     })
 }
 

@@ -118,7 +118,7 @@ fn a_log_line_full_of_markup_and_script_stays_text() {
         assert_eq!(summary, json!(format!("Storage access failed in {shown}")));
         assert_eq!(browser.evaluate("document.querySelectorAll('img, script:not([src=\"page.js\"])').length"), 0);
         assert_eq!(browser.evaluate("typeof window.ran"), "undefined");
-        assert_eq!(browser.evaluate("document.querySelectorAll('table').length"), 4);
+        assert_eq!(browser.evaluate("document.querySelectorAll('table').length"), 5);
         let text = browser.text("body");
         assert!(!text.contains(['\u{202e}', '\u{1b}']), "{text}");
         browser.check_width();

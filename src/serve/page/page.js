@@ -183,6 +183,15 @@ function fillSource(row, is) {
   fillTime(row, 'last_read', is.last_read);
 }
 
+function fillProbe(row, is) {
+  fill(row, { deployment: safe(is.deployment), source: safe(is.source) });
+  fillSmall(row, { hosting: is.hosting });
+  for (const [path, { success, duration_seconds: seconds }] of Object.entries(is.paths)) {
+    fillBadge(row, path, success ? 'works' : 'fails');
+    fillSmall(row, { [`${path}-took`]: seconds === null ? '' : `in ${grouped(Math.floor(seconds * 1000 + 1e-6))} ms` });
+  }
+}
+
 function fillFailure(row, is) {
   const text = (value) => (value === null ? '' : safe(value));
   fill(row, {
@@ -326,6 +335,14 @@ function take(parts, isWhole) {
     showRows(state.sources, parts.sources, ['source'], 'source-row', fillSource, isWhole);
     const sources = [...state.sources.values()].sort((one, other) => (one.is.source < other.is.source ? -1 : 1));
     showList('sources', sources.map((entry) => entry.row));
+  }
+  if ('probes' in parts) {
+    show('probed', parts.probes.length > 0);
+    arrange(byId('probes').tBodies[0], parts.probes.map((is) => {
+      const row = copy('probe-row');
+      fillProbe(row, is);
+      return row;
+    }));
   }
   if ('failures' in parts) {
     showList('failures', parts.failures.map((is) => {

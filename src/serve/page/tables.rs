@@ -3,10 +3,11 @@
 //! Roles are spelt out because a narrow page lays rows out as cards, and browsers forget then that they were rows.
 
 use super::chart::chart;
-use super::words::{moment, several, size, text};
+use super::words::{moment, several, size, text, took};
 use crate::attribute::Evidence;
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
-use crate::ledger::{Place, PlaceCounts, Skipped, SourceCounts, SourceState};
+use crate::ledger::{PathState, Place, PlaceCounts, Skipped, SourceCounts, SourceState};
+use crate::probe::Path;
 use crate::report::terminal::grouped;
 use crate::row::{Column, Row};
 use crate::serve::status::verdict;
@@ -40,6 +41,8 @@ const SOURCES: [Heading; 8] = [
     ("Skipped or lost", false),
 ];
 
+const PROBES: [Heading; 4] = [("Deployment", false), ("direct", false), ("http", false), ("Source", false)];
+
 const FAILURES: [Heading; 7] = [
     ("Time", false),
     ("Deployment", false),
@@ -69,6 +72,15 @@ pub(super) fn sources<'a>(
     table("sources", "What is read, how far it has got, and what it could not use", &SOURCES, rows)
 }
 
+/// What is known of the ways to a blob where they are probed.
+type Probed<'a> = (&'a Place, &'a (Arc<str>, [PathState; Path::ALL.len()]));
+
+/// A table of probes.
+pub(super) fn probes<'a>(probes: impl Iterator<Item = Probed<'a>>) -> Markup {
+    let rows = html! { @for (place, (source, paths)) in probes { (probe(place, source, paths)) } };
+    table("probes", "Whether each way to a blob worked when it was last tried", &PROBES, rows)
+}
+
 /// A table of failures.
 pub(super) fn failures<'a>(rows: impl Iterator<Item = &'a Arc<Row>>, now: Timestamp) -> Markup {
     let rows = html! { @for row in rows { (failure(Some(row), now)) } };
@@ -81,6 +93,7 @@ pub(super) fn templates(now: Timestamp) -> Markup {
     html! {
         template id="deployment-row" { (deployment(&nowhere, &PlaceCounts::default(), now)) }
         template id="source-row" { (source("", &SourceCounts::default(), SourceState::default(), now)) }
+        template id="probe-row" { (probe(&nowhere, "", &[PathState::default(); Path::ALL.len()])) }
         template id="failure-row" { (failure(None, now)) }
     }
 }
@@ -183,6 +196,24 @@ fn source(name: &str, counts: &SourceCounts, state: SourceState, now: Timestamp)
             (cell(SOURCES[5], "", field("records", &grouped(counts.records))))
             (cell(SOURCES[6], "", field("bytes", &size(counts.bytes))))
             (cell(SOURCES[7], "wide", field("skipped", &skipped)))
+        }
+    }
+}
+
+fn probe(place: &Place, source: &str, paths: &[PathState; Path::ALL.len()]) -> Markup {
+    html! {
+        tr role="row" {
+            th role="rowheader" scope="row" {
+                (field("deployment", &text(&place.deployment)))
+                (small("hosting", place.hosting.as_str()))
+            }
+            @for ((column, path), state) in (1..).zip(Path::ALL).zip(paths) {
+                (cell(PROBES[column], "", html! {
+                    (badge(path.as_str(), if state.success { "works" } else { "fails" }))
+                    (small(&format!("{}-took", path.as_str()), &state.duration.map(took).unwrap_or_default()))
+                }))
+            }
+            (cell(PROBES[3], "", field("source", &text(source))))
         }
     }
 }

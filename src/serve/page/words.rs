@@ -3,6 +3,7 @@
 use crate::event::Timestamp;
 use crate::report::terminal::{bytes, grouped, safe};
 use maud::{Markup, html};
+use std::time::Duration;
 
 /// Characters of a text that are shown; the status as JSON has all.
 const LONGEST: usize = 400;
@@ -24,6 +25,11 @@ pub(super) fn several(count: u64, one: &str, more: &str) -> String {
 /// A size.
 pub(super) fn size(count: u64) -> String {
     bytes(count)
+}
+
+/// How long something took.
+pub(super) fn took(duration: Duration) -> String {
+    format!("in {} ms", grouped(duration.as_millis() as u64))
 }
 
 /// A moment that has come, or not yet.
