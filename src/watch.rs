@@ -12,7 +12,7 @@ mod summary;
 
 use crate::alert::notifier::Notifier;
 use crate::alert::{self, DeploymentRules, SourceRules};
-use crate::config::{CommandLine, Config, LogFormat};
+use crate::config::{CommandLine, Config, LogFormat, SourceName};
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Keeper, Message, Reader, Rules, SCRAPES};
 use crate::serve::{ReloadError, Serving, serve};
@@ -199,35 +199,20 @@ fn page_at(listening: SocketAddr) -> String {
 /// What the configuration says of alerts.
 fn alert_rules(config: &Arc<Config>) -> alert::Rules {
     let of_deployments = Arc::clone(config);
-    let files = config.sources.iter().map(|source| SourceRules {
-        name: Arc::from(source.name.as_str()),
-        silent_after: source.silent_after,
-        may_end: false,
-        catches_up: true,
-        replays: false,
-    });
-    let stdin = config.stdin.iter().map(|source| SourceRules {
-        name: Arc::from(source.name.as_str()),
-        silent_after: None,
-        may_end: true,
-        catches_up: false,
-        replays: true,
-    });
-    let webhooks = config.webhooks.iter().map(|source| SourceRules {
-        name: Arc::from(source.name.as_str()),
-        silent_after: source.silent_after,
-        may_end: false,
-        catches_up: false,
-        replays: false,
-    });
-    let polled = config.convex.iter().map(|source| &source.name);
-    let remote = polled.chain(config.probes.iter().map(|source| &source.name)).map(|name| SourceRules {
+    let of = |name: &SourceName, silent_after| SourceRules {
         name: Arc::from(name.as_str()),
-        silent_after: None,
+        silent_after,
         may_end: false,
         catches_up: false,
         replays: false,
-    });
+    };
+    let files = config.sources.iter();
+    let files = files.map(|source| SourceRules { catches_up: true, ..of(&source.name, source.silent_after) });
+    let stdin = config.stdin.iter();
+    let stdin = stdin.map(|source| SourceRules { may_end: true, replays: true, ..of(&source.name, None) });
+    let webhooks = config.webhooks.iter().map(|source| of(&source.name, source.silent_after));
+    let polled = config.convex.iter().map(|source| of(&source.name, source.silent_after));
+    let probed = config.probes.iter().map(|source| of(&source.name, None));
     alert::Rules {
         deployment: Box::new(move |name| {
             let rule = of_deployments.rule_for(name);
@@ -239,7 +224,7 @@ fn alert_rules(config: &Arc<Config>) -> alert::Rules {
         }),
         window: config.alerting.window,
         max_age: config.alerting.max_age,
-        sources: files.chain(stdin).chain(webhooks).chain(remote).collect(),
+        sources: files.chain(stdin).chain(webhooks).chain(polled).chain(probed).collect(),
         receivers: config.alerting.receivers.iter().map(|receiver| Arc::clone(&receiver.name)).collect(),
     }
 }

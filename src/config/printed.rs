@@ -70,8 +70,7 @@ impl SourceSection {
         let deployment = self.deployment.as_ref().map(|name| quoted(name.as_str()));
         lines.optional("deployment", deployment, "as the records say")?;
         lines.optional("hosting", self.hosting.map(hosting), "as the records say")?;
-        let silent_after = self.silent_after.map(|time| quoted(&written(time)));
-        lines.optional("silent_after", silent_after, "silence is never reported")?;
+        lines.silence(self.silent_after)?;
         lines.setting("from", self.from.map(word), &word(file.from.unwrap_or(file::DEFAULT_FROM)))
     }
 }
@@ -137,6 +136,12 @@ impl Lines<'_> {
             Some(value) => self.line(key, &value),
             None => writeln!(self.text, "# {key} is not set: {otherwise}"),
         }
+    }
+
+    /// After how long a source counts as silent.
+    pub(super) fn silence(&mut self, silent_after: Option<Duration>) -> fmt::Result {
+        let set = silent_after.map(|time| quoted(&written(time)));
+        self.optional("silent_after", set, "silence is never reported")
     }
 }
 

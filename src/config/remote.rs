@@ -5,6 +5,7 @@
 //! that cannot be right is a mistake of whoever wrote it.
 
 use super::document::{Section, Wrong};
+use super::file::SILENCES;
 use super::printed::{Lines, hosting, quoted, word};
 use super::secret::Secret;
 use super::values::{self, SourceName, Start, parsed, written};
@@ -19,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) const SOURCE_CONVEX: [&str; 6] = ["name", "url", "key", "deployment", "hosting", "from"];
+pub(super) const SOURCE_CONVEX: [&str; 7] = ["name", "url", "key", "deployment", "hosting", "silent_after", "from"];
 pub(super) const SOURCE_PROBE: [&str; 5] = ["name", "url", "interval", "deployment", "hosting"];
 
 /// How often an application is probed, unless something else is said.
@@ -41,6 +42,8 @@ pub struct ConvexSource {
     pub deployment: Option<String>,
     /// Where it runs.
     pub hosting: Option<Declared>,
+    /// After how long without an entry it counts as silent.
+    pub silent_after: Option<Duration>,
     /// Whether what it keeps at the very first start counts.
     pub from: Start,
 }
@@ -69,6 +72,7 @@ pub(super) struct ConvexSection {
     key: Secret,
     deployment: Option<String>,
     hosting: Option<Hosting>,
+    silent_after: Option<Duration>,
     from: Option<Start>,
 }
 
@@ -107,6 +111,7 @@ impl File {
                 key: section.require("key", "\"env:CONVEX_DEPLOY_KEY\"", parsed(key))?.0,
                 deployment: section.get("deployment", parsed(values::deployment_name))?,
                 hosting: section.get("hosting", values::hosting)?,
+                silent_after: section.get("silent_after", parsed(|text| values::duration_within(text, &SILENCES)))?,
                 from: section.get("from", values::word)?,
                 url,
             });
@@ -164,6 +169,7 @@ impl ConvexSection {
             key: self.key,
             deployment: self.deployment,
             hosting: self.hosting.map(|hosting| Declared { hosting, evidence: Evidence::Config }),
+            silent_after: self.silent_after,
             from: typed.or(self.from).unwrap_or(general),
         }
     }
@@ -176,6 +182,7 @@ impl ConvexSection {
         lines.line("key", &quoted(&self.key.to_string()))?;
         lines.optional("deployment", self.deployment.as_deref().map(quoted), "as the deployment says")?;
         lines.optional("hosting", self.hosting.map(hosting), "as the deployment says")?;
+        lines.silence(self.silent_after)?;
         lines.setting("from", self.from.map(word), &word(file.from.unwrap_or(file::DEFAULT_FROM)))
     }
 
@@ -253,7 +260,15 @@ pub(super) fn typed(
             "--convex: the configuration polls {url} already, or calls another source '{name}'; name it in one place"
         )));
     }
-    Ok(ConvexSource { name, url: Arc::clone(url), key: Secret::Env(variable.to_owned()), deployment, hosting, from })
+    Ok(ConvexSource {
+        name,
+        url: Arc::clone(url),
+        key: Secret::Env(variable.to_owned()),
+        deployment,
+        hosting,
+        silent_after: None,
+        from,
+    })
 }
 
 /// Reads a deployment's address.

@@ -6,7 +6,7 @@ use super::document::{Section, Wrong};
 use super::file::{SILENCES, source_name};
 use super::printed::{Lines, hosting, quoted};
 use super::secret::{Secret, SecretError};
-use super::values::{self, DeploymentTemplate, SourceName, parsed, size_within, written, written_size};
+use super::values::{self, DeploymentTemplate, SourceName, parsed, size_within, written_size};
 use super::{Declared, secret};
 use crate::attribute::Evidence;
 use crate::event::Hosting;
@@ -154,8 +154,7 @@ impl WebhookSection {
         lines.setting("allow_unsigned", self.allow_unsigned.map(|yes| yes.to_string()), "false")?;
         lines.optional("deployment", self.deployment.as_deref().map(quoted), "as the records say")?;
         lines.optional("hosting", self.hosting.map(hosting), "as the records say")?;
-        let silent_after = self.silent_after.map(|time| quoted(&written(time)));
-        lines.optional("silent_after", silent_after, "silence is never reported")?;
+        lines.silence(self.silent_after)?;
         let max_body = |size: usize| quoted(&written_size(size));
         lines.setting("max_body", self.max_body.map(max_body), &max_body(DEFAULT_MAX_BODY))
     }

@@ -121,11 +121,13 @@ pub enum Skipped {
     KeyForgotten,
     /// A signed body of a webhook, older than what is remembered of bodies: it may have counted before.
     Stale,
+    /// A body of a webhook that was answered as one never to be taken: its sender drops it.
+    Refused,
 }
 
 impl Skipped {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Undecodable,
         Self::Oversize,
         Self::Duplicate,
@@ -133,6 +135,7 @@ impl Skipped {
         Self::BrokenOff,
         Self::KeyForgotten,
         Self::Stale,
+        Self::Refused,
     ];
 
     /// The text in labels.
@@ -145,6 +148,7 @@ impl Skipped {
             Self::BrokenOff => "broken_off",
             Self::KeyForgotten => "key_forgotten",
             Self::Stale => "stale",
+            Self::Refused => "refused",
         }
     }
 }

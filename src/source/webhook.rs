@@ -3,13 +3,14 @@
 //! Enters a request for `/ingest/NAME` or a path below it; leaves a [`Delivery`](super::Delivery) for the ledger, and an
 //! [`Answer`]. A sender repeats the same bytes until it hears a success, and drops what is answered 4xx: so a success is
 //! said after the commit only, "try again" (503) where there is none yet, and a refusal only where nothing will ever
-//! change. What waits, in requests and in bytes, is bounded; beyond that the answer is "try again".
+//! change. Of refusals the ledger hears, too: what was refused is gone. What waits, in requests and in bytes, is bounded; beyond that the answer is "try again".
 
 mod answer;
 mod body;
 mod content;
 mod credentials;
 mod receive;
+mod refusals;
 
 pub use answer::{Answer, Requests};
 pub use credentials::Credentials;
@@ -20,6 +21,7 @@ use crate::event::Timestamp;
 use crate::ledger::{Message, SourceCounts, SourceState};
 use crate::scan::Scanner;
 use axum::Router;
+use refusals::Refusals;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{Semaphore, mpsc};
@@ -52,6 +54,7 @@ pub struct Endpoint {
 pub struct Ingest {
     endpoints: RwLock<BTreeMap<Arc<str>, Arc<Endpoint>>>,
     requests: Arc<Requests>,
+    refusals: Refusals,
     now: fn() -> Timestamp,
     slots: Semaphore,
     memory: Arc<Semaphore>,
@@ -68,6 +71,7 @@ impl Ingest {
         let ingest = Self {
             endpoints: RwLock::default(),
             requests,
+            refusals: Refusals::default(),
             now,
             slots: Semaphore::new(REQUESTS),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),

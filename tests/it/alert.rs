@@ -9,7 +9,9 @@ use crate::support::run;
 use crate::watch::daemon::Daemon;
 use crate::watch::http::Client;
 use crate::watch::receiver::Receiver;
+use crate::watch::sender::Sender;
 use crate::watch::waiting::{PATIENCE, wait_for};
+use crate::watch::webhook::intake;
 use serde_json::{Value, json};
 use stage::Stage;
 use std::process::Stdio;
@@ -21,6 +23,14 @@ const SENT: &str = "storagewatch_notifications_total";
 fn status(daemon: &Daemon) -> Value {
     let answer = Client::new(daemon.address, "storagewatch-tests").get("/api/v1/status").unwrap();
     serde_json::from_str(&answer.body).unwrap()
+}
+
+/// Waits until the ledger holds that a receiver took so many requests: before that, a kill may have it told again.
+fn wait_for_taken(daemon: &mut Daemon, receiver: &str, count: f64) {
+    daemon.wait_for_metrics(&format!("{count} requests that {receiver} took"), PATIENCE, |metrics| {
+        let taken = metrics.sum(SENT, &[("receiver", receiver), ("result", "ok")]);
+        if (taken - count).abs() < 0.5 { Ok(()) } else { Err(taken.to_string()) }
+    });
 }
 
 /// Waits until this many alerts of the deployment fire in the metrics.
@@ -161,10 +171,7 @@ fn a_kill_between_commit_and_sending_neither_forgets_nor_repeats() {
     let mut daemon = stage.start();
     let after = webhook.wait_for_alerts(1);
     assert_eq!((&after[0]["id"], &after[0]["starts_at"]), (&before[0]["id"], &before[0]["starts_at"]));
-    let taken = [("receiver", "own"), ("result", "ok")];
-    daemon.wait_for_metrics("that it was taken", PATIENCE, |metrics| {
-        if metrics.sum(SENT, &taken) > 0.5 { Ok(()) } else { Err("it was not".to_owned()) }
-    });
+    wait_for_taken(&mut daemon, "own", 1.0);
     daemon.kill();
     // And not once more after another.
     let mut daemon = stage.start();
@@ -175,10 +182,8 @@ fn a_kill_between_commit_and_sending_neither_forgets_nor_repeats() {
     let alerts = webhook.wait_for_alerts(2);
     let deployments: Vec<_> = alerts.iter().map(|alert| alert["labels"]["deployment"].clone()).collect();
     assert_eq!(deployments, ["happy-otter-1", "happy-otter-2"]);
-    daemon.wait_for_metrics("both requests, counted over a restart", PATIENCE, |metrics| {
-        let sent = metrics.sum(SENT, &taken);
-        if (sent - 2.0).abs() < 0.5 { Ok(()) } else { Err(sent.to_string()) }
-    });
+    // Both requests, counted over a restart.
+    wait_for_taken(&mut daemon, "own", 2.0);
     daemon.stop();
 }
 
@@ -187,9 +192,10 @@ fn what_was_quiet_for_its_window_while_it_was_down_does_not_fire_anew() {
     let mut stage = Stage::new();
     let alertmanager = Receiver::start();
     stage.configure("", &format!("[alert]\nwindow = \"2s\"\nalertmanagers = [\"{}\"]\n", alertmanager.url()));
-    let daemon = stage.start();
+    let mut daemon = stage.start();
     stage.fail("happy-otter-1");
     let first = alertmanager.wait_for_alerts(1).remove(0);
+    wait_for_taken(&mut daemon, &alertmanager.address.to_string(), 1.0);
     daemon.kill();
     std::thread::sleep(Duration::from_millis(2500));
     let daemon = stage.start();
@@ -421,4 +427,39 @@ fn a_test_alert_is_marked_as_one() {
     let (status, _, err) = send();
     assert_eq!(status, 2);
     assert!(err.contains("nobody to send an alert to; add 'alertmanagers'"), "{err}");
+}
+
+#[test]
+fn a_webhook_that_refuses_bodies_alerts() {
+    let stage = Stage::new();
+    let told = Receiver::start();
+    stage.secret("url", &told.url());
+    stage.secret("secret", "the secret");
+    let ingest =
+        "ingest_listen = \"127.0.0.1:0\"\n[[source.webhook]]\nname = \"stream\"\nsecrets = [\"file:secret\"]\n";
+    let alerting = "[alert]\nwindow = \"7s\"\n[[alert.webhook]]\nurl = \"file:url\"\n";
+    std::fs::write(stage.root.path().join("watch.toml"), format!("{ingest}{alerting}")).unwrap();
+    let mut daemon = stage.start();
+    let mut sender = Sender::new(intake(&daemon), "/ingest/stream", "another secret");
+    assert_eq!(sender.status(b"[]"), 401);
+    let alert = told.wait_for_alerts(1).remove(0);
+    assert_eq!(
+        alert["labels"],
+        json!({"alertname": "StoragewatchSkipping", "severity": "warning", "source": "stream", "sender": "storagewatch"})
+    );
+    assert!(alert["annotations"]["description"].as_str().unwrap().contains("1 skipped as refused"), "{alert:#}");
+    // However fast they come, the ledger hears of them together.
+    (0..100).for_each(|_| assert_eq!(sender.status(b"[]"), 401));
+    let commits = |daemon: &mut Daemon| daemon.metrics().sum("storagewatch_ledger_commit_duration_seconds_count", &[]);
+    let before = commits(&mut daemon);
+    daemon.wait_for_metrics("all of them", PATIENCE, |metrics| {
+        let refused = metrics.sum("storagewatch_source_skipped_total", &[("reason", "refused")]);
+        if (refused - 101.0).abs() < 0.5 { Ok(()) } else { Err(refused.to_string()) }
+    });
+    assert!(commits(&mut daemon) - before < 20.0, "a commit for each");
+    // What the sender tries again is not lost, and a page that is asked for was never sent.
+    assert_eq!(Client::new(intake(&daemon), "a browser").get("/ingest/stream").unwrap().status, 405);
+    let resolved = told.wait_for_alerts(2).remove(1);
+    assert_eq!((&resolved["status"], &resolved["count"]), (&json!("resolved"), &json!(101)));
+    daemon.stop();
 }

@@ -325,6 +325,7 @@ url = \"https://happy-otter-123.convex.cloud\"
 key = \"file:DIR/key\"
 # deployment is not set: as the deployment says
 # hosting is not set: as the deployment says
+# silent_after is not set: silence is never reported
 from = \"beginning\" # default
 
 [[source.probe]]

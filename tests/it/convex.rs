@@ -398,3 +398,27 @@ fn without_a_key_the_command_line_says_where_one_goes() {
     assert!(said.contains("CONVEX_DEPLOY_KEY") && said.contains("CONVEX_SELF_HOSTED_ADMIN_KEY"), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }
+
+#[test]
+fn a_deployment_that_falls_silent_is_told() {
+    let backend = Backend::start();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("watch.toml");
+    let source = format!("[[source.convex]]\nname = \"polled\"\nurl = \"{}\"\n", backend.url());
+    std::fs::write(&config, format!("{source}key = \"env:KEY\"\nsilent_after = \"1s\"\n")).unwrap();
+    let mut command = daemon::command();
+    command.args(["--listen", "127.0.0.1:0", "--config"]).arg(&config).env("KEY", KEY);
+    let mut daemon = Daemon::start(&mut command);
+    let silence = [("alert", "ConvexStorageLogsSilent")];
+    let mut wait = |what: &str, expected: f64| {
+        daemon.wait_for_metrics(what, PATIENCE, |metrics| {
+            let fires = metrics.sum("storagewatch_alert_firing", &silence);
+            if (fires - expected).abs() < 0.5 { Ok(()) } else { Err(fires.to_string()) }
+        });
+    };
+    // It answers, and has nothing to tell.
+    wait("its silence to be told", 1.0);
+    backend.access("direct");
+    wait("it to speak again", 0.0);
+    daemon.stop();
+}

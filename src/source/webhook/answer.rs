@@ -75,6 +75,11 @@ impl Answer {
         }
     }
 
+    /// Whether the sender drops what the body held.
+    pub(super) const fn loses(self) -> bool {
+        matches!(self, Self::Malformed | Self::Unauthorized | Self::TooLarge | Self::Encoding)
+    }
+
     /// What it says to a person.
     pub const fn text(self) -> &'static str {
         match self {

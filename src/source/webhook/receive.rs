@@ -3,8 +3,9 @@
 use super::body::{self, Held, Packing};
 use super::content::{self, Content};
 use super::credentials::{Claim, Credentials};
+use super::refusals::EACH;
 use super::{Answer, Endpoint, Ingest};
-use crate::ledger::Message;
+use crate::ledger::{Message, Skipped};
 use crate::source::Delivery;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
@@ -14,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// How long a body may take from its last byte to its commit. The sender waits for 30 seconds in all.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +34,9 @@ pub(super) async fn receive(State(ingest): State<Arc<Ingest>>, request: Request)
     };
     let answer = ingest.take(&endpoint, &head, &mut body).await;
     let before = ingest.requests.count(&endpoint.name, answer);
+    if answer.loses() && ingest.refusals.add(&endpoint.name) {
+        tokio::spawn(Arc::clone(&ingest).tell_of_refusals(Arc::clone(&endpoint)));
+    }
     if answer != Answer::Taken {
         let (source, code, text) = (&endpoint.name, answer.as_str(), answer.text().trim_end());
         // The first of a kind is worth a line, the others are counted.
@@ -100,6 +104,21 @@ impl Ingest {
         place.send(delivery);
         drop(queue);
         done.await.map_err(|_| Answer::TryAgain)
+    }
+
+    /// Lets the ledger hear of an endpoint's refusals until there are none, or nobody listens.
+    async fn tell_of_refusals(self: Arc<Self>, endpoint: Arc<Endpoint>) {
+        while let Some(count) = self.refusals.take(&endpoint.name) {
+            let mut batch = endpoint.batch((self.now)());
+            batch.counts.skip(Skipped::Refused, count);
+            let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let Some(queue) = queue else { return };
+            if queue.send(Message::Batch(Box::new(batch))).await.is_err() {
+                return;
+            }
+            drop(queue);
+            sleep(EACH).await;
+        }
     }
 
     fn read(
