@@ -95,7 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 /// Says something to the person, beside the product on standard output.
 fn say(text: &str) {
     // Nobody is left to be told if this fails.
-    let _ = writeln!(io::stderr(), "storagewatch: {}", crate::report::terminal::safe(text));
+    let _ = writeln!(io::stderr(), "storagewatch: {}", crate::plain::safe(text));
 }
 
 /// Whether an error only says that the reader of our output has gone.

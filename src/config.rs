@@ -11,7 +11,6 @@ pub mod file;
 pub mod printed;
 pub mod remote;
 pub mod rules;
-pub mod secret;
 pub mod survey;
 pub mod values;
 pub mod watched;

@@ -22,6 +22,8 @@
 //! * [`metrics`], [`serve`]: what a scraper and a person are shown of it
 //! * [`runbook`]: what each alert means, and what to do
 //! * [`config`]: what `watch` is told, checked and resolved
+//! * [`secret`]: where a secret is, and its value
+//! * [`plain`]: texts and numbers as a person is shown them
 //! * `fetch`: one bounded HTTP request
 //! * [`watch`]: the threads of a running program, from start to stop
 //! * [`cli`]: the command line
@@ -37,6 +39,7 @@ mod fetch;
 pub mod filter;
 pub mod ledger;
 pub mod metrics;
+pub mod plain;
 pub mod policy;
 pub mod probe;
 pub mod read;
@@ -44,6 +47,7 @@ pub mod report;
 pub mod row;
 pub mod runbook;
 pub mod scan;
+pub mod secret;
 pub mod serve;
 pub mod source;
 pub mod watch;

@@ -3,6 +3,7 @@
 //! A live source hands [`Batch`]es to the ledger. What a batch holds and the cursor behind it become durable together,
 //! so what was counted is not read again and what was read is counted.
 
+mod asked;
 mod collect;
 pub mod convex;
 mod delivery;
@@ -12,6 +13,7 @@ pub mod saved;
 pub mod stdin;
 pub mod webhook;
 
+pub use asked::Asked;
 pub use delivery::Delivery;
 
 use crate::attribute::Given;

@@ -5,6 +5,7 @@
 //! ledger still commits what its senders wait for, then the other sources, then the ledger commits what it was handed,
 //! then the server.
 
+mod alarm;
 mod intake;
 mod remotes;
 mod sources;

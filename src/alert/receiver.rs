@@ -5,9 +5,9 @@
 
 use super::due::Manner;
 use super::{Notice, alertmanager, discord, json, slack};
-use crate::config::secret::Secret;
 use crate::event::clip;
-use crate::report::terminal::safe;
+use crate::plain::safe;
+use crate::secret::Secret;
 use reqwest::header::RETRY_AFTER;
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};

@@ -4,12 +4,10 @@
 //! cannot be told yet. After a start, or a time in which the machine slept, it takes a while until it can.
 
 use super::rules::SourceRules;
-use crate::config::values::written;
 use crate::event::Timestamp;
 use crate::ledger::{SourceCounts, SourceState};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How long a source must be down, or behind without moving, and how long nobody must take notifications, in
 /// milliseconds.
@@ -133,14 +131,14 @@ impl Watched {
         let is_down = !state.up && !rules.may_end;
         so_far.down_since = is_down.then(|| so_far.down_since.unwrap_or(now));
         let long = |since: Timestamp| now.0 - since.0 >= FOR;
-        let minutes = written(Duration::from_millis(FOR as u64));
+        let minutes = FOR / 60_000;
         if so_far.down_since.is_some_and(long) {
-            return Condition::Holds(format!("The source '{}' could not be read for {minutes}.", rules.name));
+            return Condition::Holds(format!("The source '{}' could not be read for {minutes} minutes.", rules.name));
         }
         if long(so_far.at) {
             let behind = state.lag_bytes;
             let what = format!(
-                "The source '{}' is {behind} bytes behind, and nothing of it was read for {minutes}.",
+                "The source '{}' is {behind} bytes behind, and nothing of it was read for {minutes} minutes.",
                 rules.name
             );
             return Condition::Holds(what);

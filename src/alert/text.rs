@@ -4,8 +4,8 @@
 
 use super::{Alert, Name};
 use crate::event::{Hosting, Outcome, Timestamp};
+use crate::plain::safe;
 use crate::policy;
-use crate::report::terminal::safe;
 use std::fmt::Write;
 
 /// Who sends, beside Prometheus, which sends the same alerts from the gauge.

@@ -7,7 +7,7 @@ use crate::attribute::{Banners, Given, Known, attribute};
 use crate::decode::{Decoder, Item, Reading};
 use crate::dedupe::{Dedupe, KEYS_OF_SAVED_LOGS};
 use crate::event::{Event, clip};
-use crate::report::terminal::safe;
+use crate::plain::safe;
 use crate::row::{Column, Row, Value};
 use crate::scan::{Splitter, is_oversize};
 use crate::source::saved::{self, Input, Opened};

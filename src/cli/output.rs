@@ -1,6 +1,6 @@
 //! Where the product goes: standard output, or a file that appears only when it is whole.
 
-use crate::report::terminal::is_unsafe;
+use crate::plain::is_unsafe;
 use anyhow::Context;
 use serde::Serialize;
 use std::fs::File;

@@ -173,7 +173,7 @@ fn write(report: &Report, options: &Options, destination: &Destination) -> anyho
         Format::Prometheus => metrics::text(report).context("the metrics could not be written")?,
     };
     if destination.is_terminal() && matches!(options.format, Format::Csv | Format::Prometheus) {
-        let lines: Vec<String> = text.lines().map(crate::report::terminal::safe).collect();
+        let lines: Vec<String> = text.lines().map(crate::plain::safe).collect();
         return destination.write(&format!("{}\n", lines.join("\n")));
     }
     destination.write(&text)

@@ -3,10 +3,10 @@
 //! Enters `[alert]`; leaves an [`AlertSection`] with what is set, and resolved, [`Alerting`] with what holds.
 
 use super::document::{Section, Wrong, kind};
-use super::secret::Secret;
 use super::values::{self, SourceName, name_of, parsed};
 use crate::alert::{Address, Kind, Receiver};
 use crate::policy::Severity;
+use crate::secret::Secret;
 use clap::ValueEnum;
 use std::ops::RangeInclusive;
 use std::path::Path;

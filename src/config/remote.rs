@@ -7,11 +7,11 @@
 use super::document::{Section, Wrong};
 use super::file::SILENCES;
 use super::printed::{Lines, hosting, quoted, word};
-use super::secret::Secret;
 use super::values::{self, SourceName, Start, parsed, written};
 use super::{ConfigError, Declared, FILES, File, STDIN, file};
 use crate::attribute::{Evidence, Given, attribute};
 use crate::event::{Hosting, Origin};
+use crate::secret::Secret;
 use reqwest::Url;
 use std::collections::HashSet;
 use std::fmt;

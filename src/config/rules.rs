@@ -19,6 +19,13 @@ pub struct Declared {
     pub evidence: Evidence,
 }
 
+impl Declared {
+    /// Whether the configuration says so, and not the command line.
+    pub fn is_by_configuration(self) -> bool {
+        self.evidence == Evidence::Config
+    }
+}
+
 /// `[deployment."happy-*"]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeploymentRule {

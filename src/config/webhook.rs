@@ -2,14 +2,14 @@
 //!
 //! Enters a section of the file; leaves a [`WebhookSource`], its secrets by reference only.
 
+use super::Declared;
 use super::document::{Section, Wrong};
 use super::file::{SILENCES, source_name};
 use super::printed::{Lines, hosting, quoted};
-use super::secret::{Secret, SecretError};
 use super::values::{self, DeploymentTemplate, SourceName, parsed, size_within, written_size};
-use super::{Declared, secret};
 use crate::attribute::Evidence;
 use crate::event::Hosting;
+use crate::secret::{self, Secret, SecretError};
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

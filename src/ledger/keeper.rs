@@ -3,18 +3,20 @@
 //! Batches that wait while a commit is under way go into the next one together. Where a commit fails, what was counted
 //! stays in memory, unpublished, and goes into the next attempt.
 
+mod counting;
+mod rows;
+
 use super::bodies::Bodies;
-use super::counts::{Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Skipped, SourceCounts, SourceState};
+use super::counts::{Place, PlaceCounts, SourceCounts};
 use super::scrapers::Scrapers;
-use super::store::{Rows, Store, StoreError, Write};
+use super::store::{Rows, Store, StoreError};
 use super::{Scrape, View};
 use crate::alert::{self, Alerts, Board, Snapshot};
-use crate::attribute::{Attribution, Evidence, Known, attribute};
-use crate::dedupe::{self, Dedupe};
-use crate::event::{Event, Hosting, Identity, Origin, Outcome, Timestamp};
-use crate::policy::Verdict;
+use crate::attribute::{Evidence, Known};
+use crate::dedupe::Dedupe;
+use crate::event::{Hosting, Timestamp};
 use crate::row::Row;
-use crate::source::{Batch, Delivery, Found};
+use crate::source::{Batch, Delivery};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -162,56 +164,6 @@ impl Keeper {
         Ok(keeper)
     }
 
-    fn load(&mut self, rows: Rows) -> Result<(), (String, serde_json::Error)> {
-        for (key, value) in rows.places {
-            let place: Place = serde_json::from_str(&key).map_err(|error| (key.clone(), error))?;
-            let counts = serde_json::from_str(&value).map_err(|error| (key, error))?;
-            self.deployments.insert(Arc::clone(&place.deployment));
-            self.places.insert(place, Arc::new(counts));
-        }
-        for (key, value) in rows.sources {
-            let counts = serde_json::from_str(&value).map_err(|error| (key.clone(), error))?;
-            self.sources.insert(Arc::from(key), counts);
-        }
-        for (key, value) in rows.known {
-            let (evidence, hosting) = serde_json::from_str(&value).map_err(|error| (key.clone(), error))?;
-            self.known.learn(Arc::from(key), evidence, hosting);
-        }
-        for (number, (key, seen)) in rows.keys {
-            self.dedupe.note(key);
-            self.keys_seen.insert(number, seen);
-            self.next_key = number + 1;
-        }
-        self.bodies = Bodies::of(rows.bodies);
-        let mut heard = None;
-        for (key, value) in rows.meta {
-            match key.as_str() {
-                "scrapers" => self.scrapers = serde_json::from_str(&value).map_err(|error| (key, error))?,
-                "notifications" => {
-                    self.next.notifications = serde_json::from_str(&value).map_err(|error| (key, error))?;
-                }
-                "heard" => heard = Some(value),
-                _ => {}
-            }
-        }
-        self.alerts.load(rows.alerts, heard.as_deref())?;
-        for (number, value) in rows.failures {
-            let (event, attribution, source, expects_direct) =
-                serde_json::from_str(&value).map_err(|error| (format!("failure {number}"), error))?;
-            self.next.failures.push_front(Arc::new(Row { event, attribution, source, expects_direct }));
-            self.next_failure = number + 1;
-        }
-        self.next.failures.truncate(FAILURES);
-        self.next.places = self.places.clone();
-        self.next.sources = self
-            .sources
-            .iter()
-            .map(|(name, counts)| (Arc::clone(name), (counts.clone(), SourceState::default())))
-            .collect();
-        self.cursors = rows.cursors;
-        Ok(())
-    }
-
     /// The rows that a source left here.
     pub fn cursors(&self, source: &str) -> Vec<(String, String)> {
         let own = self.cursors.iter().filter(|((owner, _), _)| owner == source);
@@ -321,203 +273,6 @@ impl Keeper {
         }
     }
 
-    fn count(&mut self, mut batch: Batch) {
-        self.pending.something = true;
-        for found in std::mem::take(&mut batch.found) {
-            match found {
-                Found::Event(event) => self.event(*event, &mut batch, false),
-                Found::History(event) => self.event(*event, &mut batch, true),
-                Found::Overflow { origin, identity } => {
-                    let attribution = self.attribution(&origin, &batch);
-                    if !self.is_repeat(identity, &attribution, &mut batch) {
-                        self.place(&attribution, &origin, batch.read_at).1.overflows += 1;
-                    }
-                }
-                Found::Deployment(origin) => {
-                    let attribution = self.attribution(&origin, &batch);
-                    self.place(&attribution, &origin, batch.read_at);
-                }
-                Found::Probe { origin, paths } => {
-                    self.next.probes.retain(|_, (source, _)| *source != batch.source);
-                    if let Some(paths) = paths {
-                        let Attribution { deployment, hosting, .. } = self.attribution(&origin, &batch);
-                        let place = Place { deployment, hosting };
-                        self.next.probes.insert(place, (Arc::clone(&batch.source), paths));
-                    }
-                }
-            }
-        }
-        let mut rules = self.alerts.rules().sources.iter();
-        if !self.sources.contains_key(&batch.source)
-            && rules.any(|rules| rules.catches_up && rules.name == batch.source)
-        {
-            self.first_sight.insert(Arc::clone(&batch.source));
-        }
-        if batch.caught_up {
-            self.first_sight.remove(&batch.source);
-        }
-        if !self.first_sight.contains(&batch.source) {
-            self.alerts.counted(self.now, &batch.source, &batch.counts);
-        }
-        let counts = self
-            .sources
-            .entry(Arc::clone(&batch.source))
-            .or_insert_with(|| SourceCounts { created: batch.read_at, ..SourceCounts::default() });
-        counts.add(&batch.counts);
-        self.pending.sources.insert(Arc::clone(&batch.source));
-        let state = &mut self.next.sources.entry(Arc::clone(&batch.source)).or_default().1;
-        let last_read = batch.state.last_read.max(state.last_read);
-        *state = batch.state;
-        state.last_read = last_read;
-        self.next.caught_up |= batch.caught_up;
-        for (name, value) in batch.cursors {
-            self.pending.cursors.insert((batch.source.to_string(), name), value);
-        }
-    }
-
-    /// Counts what a sender delivers again and again until it hears of the commit: once.
-    fn deliver(&mut self, delivery: Delivery) {
-        let Delivery { mut batch, hash, newest, is_signed, committed } = delivery;
-        if self.pending.deliveries.len().max(self.pending.bodies.len()) >= MAX_DELIVERIES {
-            // Whoever waits sees that nothing will come.
-            return;
-        }
-        if self.bodies.knows(hash) {
-            batch.turn_away(Skipped::Duplicate);
-        } else if is_signed && newest.is_some_and(|newest| Bodies::is_forgotten(newest, batch.read_at)) {
-            batch.turn_away(Skipped::Stale);
-        } else {
-            let (row, had_to_go) = self.bodies.note(hash, newest, batch.read_at);
-            self.pending.bodies.push(row);
-            batch.counts.skip(Skipped::KeyForgotten, u64::from(had_to_go));
-        }
-        self.count(batch);
-        self.pending.deliveries.push(committed);
-    }
-
-    fn event(&mut self, mut event: Event, batch: &mut Batch, is_history: bool) {
-        let attribution = self.attribution(&event.origin, batch);
-        if self.is_repeat(event.identity, &attribution, batch) {
-            return;
-        }
-        // A time in the future is somebody's wrong clock.
-        let time = event.time.map_or(batch.read_at, |time| time.min(batch.read_at));
-        event.time.get_or_insert(batch.read_at);
-        let origin = Arc::clone(&event.origin);
-        let (place, counts) = self.place(&attribution, &origin, batch.read_at);
-        let outcome = event.outcome as usize;
-        counts.outcomes[outcome] += 1;
-        counts.hour.add(time, event.outcome);
-        if event.outcome == Outcome::DirectFailed
-            && let Some(cause) = event.cause
-        {
-            counts.causes[cause as usize] += 1;
-        }
-        counts.truncated += u64::from(event.truncated);
-        if let Some(size) = event.size_bytes {
-            counts.sizes.add(size);
-        }
-        counts.last[outcome] = counts.last[outcome].max(Some(time));
-        if event.request_id.is_some() || event.storage_id.is_some() {
-            counts.exemplars[outcome] = Some(Exemplar {
-                request_id: event.request_id.clone(),
-                storage_id: event.storage_id.clone(),
-                time: Some(time),
-            });
-        }
-        let expects_direct = counts.expects_direct;
-        let row = Row { event, attribution, source: Arc::clone(&batch.source), expects_direct };
-        if !matches!(row.verdict(), Verdict::Investigate | Verdict::Degraded) {
-            return;
-        }
-        if !is_history {
-            let kind = self.places.get(&place).and_then(|counts| counts.deployment_type.as_deref());
-            self.alerts.event(self.now, &batch.source, &place, kind, time, &row.event);
-        }
-        let row = Arc::new(row);
-        self.next.failures.push_front(Arc::clone(&row));
-        self.next.failures.truncate(FAILURES);
-        self.pending.failures.push_back((self.next_failure, row));
-        self.next_failure += 1;
-        while self.pending.failures.len() > FAILURES {
-            self.pending.failures.pop_front();
-        }
-    }
-
-    fn attribution(&mut self, origin: &Origin, batch: &Batch) -> Attribution {
-        let mut attribution = attribute(origin, &batch.given);
-        let configured = (self.rules.hosting)(&attribution.deployment)
-            .or(batch.given.hosting.filter(|_| batch.hosting_is_configured));
-        if let Some(hosting) = configured {
-            (attribution.hosting, attribution.evidence) = (hosting, Evidence::Config);
-        } else if self.known.settle(&mut attribution) {
-            let known = (attribution.evidence, attribution.hosting);
-            self.pending.known.insert(Arc::clone(&attribution.deployment), known);
-        }
-        attribution
-    }
-
-    fn is_repeat(&mut self, identity: Option<Identity>, attribution: &Attribution, batch: &mut Batch) -> bool {
-        let Some(identity) = identity else { return false };
-        let key = dedupe::key(&attribution.deployment, identity);
-        if self.dedupe.note(key) {
-            batch.counts.skip(Skipped::Duplicate, 1);
-            return true;
-        }
-        let seen = batch.read_at.0;
-        self.pending.keys.push((self.next_key, (key, seen)));
-        // While nothing can be committed, those pile up that a commit would drop at once.
-        if self.pending.keys.len() >= 2 * KEYS {
-            self.pending.keys.drain(..KEYS);
-        }
-        self.keys_seen.insert(self.next_key, seen);
-        self.next_key += 1;
-        if let Some(oldest) = self.next_key.checked_sub(KEYS as u64 + 1)
-            && self.keys_seen.remove(&oldest).is_some_and(|then| seen - then < KEY_AGE)
-        {
-            batch.counts.skip(Skipped::KeyForgotten, 1);
-        }
-        false
-    }
-
-    /// The counts of a place, which is born if it is new.
-    fn place(&mut self, attribution: &Attribution, origin: &Origin, now: Timestamp) -> (Place, &mut PlaceCounts) {
-        let mut place = Place { deployment: Arc::clone(&attribution.deployment), hosting: attribution.hosting };
-        let is_new = !self.places.contains_key(&place) && !self.deployments.contains(&place.deployment);
-        if is_new && self.deployments.len() >= self.rules.max_deployments && !(self.rules.is_named)(&place.deployment) {
-            if self.folded.len() < MAX_FOLDED {
-                self.folded.insert(Arc::clone(&place.deployment));
-            }
-            place.deployment = Arc::from(OTHER_DEPLOYMENTS);
-        } else if is_new {
-            self.deployments.insert(Arc::clone(&place.deployment));
-        }
-        let is_other = &*place.deployment == OTHER_DEPLOYMENTS;
-        self.pending.places.insert(place.clone());
-        let (scrapers, alerts) = (&mut self.scrapers, &mut self.alerts);
-        let counts = Arc::make_mut(self.places.entry(place.clone()).or_insert_with(|| {
-            let held = scrapers.hold(&place, now);
-            let held = held.then(|| Hold { since: now, seen_by: Vec::new() });
-            let expects_direct = (alerts.rules().deployment)(&place.deployment).expects_direct;
-            alerts.places_changed();
-            Arc::new(PlaceCounts { created: now, held, expects_direct, ..PlaceCounts::default() })
-        }));
-        if !is_other {
-            counts.evidence = Some(attribution.evidence);
-            for (slot, said) in [
-                (&mut counts.deployment_type, &attribution.deployment_type),
-                (&mut counts.project, &attribution.project),
-                (&mut counts.region, &origin.region),
-            ] {
-                if said.is_some() && slot != said {
-                    slot.clone_from(said);
-                    alerts.places_changed();
-                }
-            }
-        }
-        (place, counts)
-    }
-
     fn note(&mut self, scrape: Scrape) {
         let held = scrape.held.clone();
         let scraper = scrape.scraper.clone();
@@ -577,39 +332,6 @@ impl Keeper {
                 // A full disk does not empty within a moment.
                 std::thread::sleep(Duration::from_millis(200));
             }
-        }
-    }
-
-    fn write(&self) -> Write {
-        // What is counted here has nothing that JSON could not say.
-        fn json(value: &impl serde::Serialize) -> String {
-            serde_json::to_string(value).unwrap_or_default()
-        }
-        let pending = &self.pending;
-        let mut meta = Vec::new();
-        if !self.scrapers.is_empty() {
-            meta.push(("scrapers", json(&self.scrapers)));
-        }
-        if pending.notifications {
-            meta.push(("notifications", json(&self.next.notifications)));
-        }
-        meta.extend(self.alerts.heard().map(|heard| ("heard", heard)));
-        let failure = |(number, row): &(u64, Arc<Row>)| {
-            (*number, json(&(&row.event, &row.attribution, &row.source, row.expects_direct)))
-        };
-        Write {
-            meta,
-            places: pending.places.iter().filter_map(|p| Some((json(p), json(&**self.places.get(p)?)))).collect(),
-            sources: pending.sources.iter().filter_map(|s| Some((s.to_string(), json(self.sources.get(s)?)))).collect(),
-            known: pending.known.iter().map(|(name, known)| (name.to_string(), json(known))).collect(),
-            cursors: pending.cursors.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            keys: pending.keys.clone(),
-            keys_from: self.next_key.saturating_sub(KEYS as u64),
-            alerts: self.alerts.rows(),
-            failures: pending.failures.iter().map(failure).collect(),
-            failures_from: self.next_failure.saturating_sub(FAILURES as u64),
-            bodies: pending.bodies.clone(),
-            bodies_from: self.bodies.gone(),
         }
     }
 

@@ -69,7 +69,7 @@ pub(super) fn escape(text: &str) -> String {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            c if terminal::is_unsafe(c) => escaped.push('\u{fffd}'),
+            c if crate::plain::is_unsafe(c) => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Deployment, Group, Report, Timeline};
 use crate::event::{Cause, Outcome, Timestamp};
+use crate::plain::{bytes, grouped, safe};
 use crate::policy::{self, Verdict};
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width};
@@ -14,26 +15,6 @@ pub struct Style {
     pub color: bool,
     /// How many columns there are.
     pub width: u16,
-}
-
-/// Whether a character could act on a terminal or reorder what is shown: controls and bidirectional marks.
-pub fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
-}
-
-/// A log's text, made safe to show.
-pub fn safe(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_unsafe(c) {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 /// Writes the report.
@@ -354,31 +335,6 @@ fn share(deployment: &Deployment, outcome: Outcome) -> String {
         (part, all) if part * 1000 < all => "<0.1 %".to_owned(),
         (part, all) => format!("{:.1} %", part as f64 * 100.0 / all as f64),
     }
-}
-
-/// A number with its thousands apart.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A size, in the largest unit that it fills.
-pub fn bytes(count: u64) -> String {
-    const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
-    let mut size = count as f64;
-    let mut unit = 0;
-    while size >= 1024.0 && unit + 1 < UNITS.len() {
-        size /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} bytes") } else { format!("{size:.1} {}", UNITS[unit]) }
 }
 
 fn day_and_time(time: Option<Timestamp>) -> String {

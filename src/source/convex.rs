@@ -12,15 +12,14 @@ mod answer;
 mod api;
 
 use super::collect::Collected;
-use super::{Batch, Found};
-use crate::attribute::Given;
-use crate::config::secret::Secret;
+use super::{Asked, Batch, Found};
 use crate::decode::Decoder;
 use crate::event::{Identity, Origin, Timestamp};
 use crate::fetch::{self, Body};
 use crate::ledger::{Skipped, SourceCounts, SourceState};
-use crate::report::terminal::safe;
+use crate::plain::safe;
 use crate::scan::{Scanner, Splitter};
+use crate::secret::Secret;
 use answer::Answer;
 use api::{Api, Greeting, Trouble};
 use serde::{Deserialize, Serialize};
@@ -43,20 +42,12 @@ const SLACK: i64 = 2000;
 /// What to poll, and what is known of it.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The source's name.
-    pub name: Arc<str>,
-    /// The deployment's address, without a slash at its end.
-    pub url: Arc<str>,
+    /// The deployment.
+    pub asked: Asked,
     /// Where its key is.
     pub key: Secret,
-    /// What holds where the deployment does not say.
-    pub given: Given,
-    /// Whether the configuration says where it runs.
-    pub hosting_is_configured: bool,
     /// Whether what it keeps at the very first start counts.
     pub from_beginning: bool,
-    /// Whether readiness waits for this source.
-    pub tells_readiness: bool,
 }
 
 /// How far a deployment was read.
@@ -103,7 +94,7 @@ impl Poller {
         let row = rows.iter().find(|(name, _)| name == ROW);
         let place = row.map(|(_, row)| serde_json::from_str::<Place>(row)).transpose()?;
         Ok(Self {
-            place: place.filter(|place| *place.url == *options.url),
+            place: place.filter(|place| *place.url == *options.asked.url),
             options,
             origin: Arc::default(),
             scanner: Scanner::new(),
@@ -116,7 +107,7 @@ impl Poller {
 
     /// Goes on under another configuration.
     pub fn reconfigure(&mut self, options: Options) {
-        if options.url != self.options.url {
+        if options.asked.url != self.options.asked.url {
             self.place = None;
             self.origin = Arc::default();
         }
@@ -143,17 +134,17 @@ impl Poller {
 
     async fn work(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) {
         if self.place.is_none() {
-            let place = Place { url: self.options.url.to_string(), start: now().0, cursor: None, last: None };
+            let place = Place { url: self.options.asked.url.to_string(), start: now().0, cursor: None, last: None };
             self.place = Some(place);
             // Kept at once: after a kill it is still this start from which on everything counts.
-            if !self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send) {
+            if self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send).is_err() {
                 return;
             }
         }
         let client = match fetch::client() {
             Ok(client) => client,
             Err(error) => {
-                tracing::error!("source '{}': no HTTP client: {error}", self.options.name);
+                tracing::error!("source '{}': no HTTP client: {error}", self.options.asked.name);
                 return;
             }
         };
@@ -165,9 +156,9 @@ impl Poller {
             // Details change from one attempt to the next; each kind of trouble is said once.
             let kind = text.split(": ").next().unwrap_or_default();
             if self.said.insert(kind.to_owned()) {
-                tracing::error!("source '{}': {}", self.options.name, safe(&text));
+                tracing::error!("source '{}': {}", self.options.asked.name, safe(&text));
             }
-            if !self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send) {
+            if self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send).is_err() {
                 return;
             }
             sleep(trouble.wait(self.attempts, chance())).await;
@@ -181,7 +172,7 @@ impl Poller {
         now: &impl Fn() -> Timestamp,
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<std::convert::Infallible, End> {
-        let (url, secret) = (Arc::clone(&self.options.url), self.options.key.clone());
+        let (url, secret) = (Arc::clone(&self.options.asked.url), self.options.key.clone());
         let key = secret.reveal().map_err(|error| Trouble::NoKey(error.to_string()))?;
         let api = Api::new(client, &url, secret.to_string(), &key)?;
         let greeting = api.greet().await?;
@@ -256,27 +247,27 @@ impl Poller {
         if *self.origin == origin {
             return Ok(());
         }
-        let name = origin.deployment.as_deref().or(self.options.given.deployment.as_deref());
+        let name = origin.deployment.as_deref().or(self.options.asked.given.deployment.as_deref());
         tracing::info!(
             "source '{}': deployment {}",
-            self.options.name,
+            self.options.asked.name,
             name.unwrap_or("without a name").escape_debug()
         );
         self.origin = Arc::new(origin);
         let found = vec![Found::Deployment(Arc::clone(&self.origin))];
-        self.deliver(found, SourceCounts::default(), false, now(), send)
+        self.hand_over(found, SourceCounts::default(), false, now(), send)
     }
 
     /// Notes that the deployment answers.
     fn is_up(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
         self.attempts = 0;
         if !std::mem::take(&mut self.said).is_empty() {
-            tracing::info!("source '{}': the deployment answers again", self.options.name);
+            tracing::info!("source '{}': the deployment answers again", self.options.asked.name);
         }
         if std::mem::replace(&mut self.up, true) {
             return Ok(());
         }
-        self.deliver(Vec::new(), SourceCounts::default(), false, now(), send)
+        self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send)
     }
 
     /// Counts what an answer holds.
@@ -301,11 +292,11 @@ impl Poller {
             tracing::warn!(
                 "source '{}': as many completions as the backend keeps came at once; earlier ones may be lost (said once; \
                  storagewatch_source_possible_loss_total counts)",
-                self.options.name
+                self.options.asked.name
             );
         }
         self.up = true;
-        self.deliver(found, counts, true, read_at, send)
+        self.hand_over(found, counts, true, read_at, send)
     }
 
     /// Goes past an answer that exceeds every bound.
@@ -319,8 +310,8 @@ impl Poller {
         place.cursor = Some(cursor);
         let mut counts = SourceCounts { possible_losses: 1, ..SourceCounts::default() };
         counts.skip(Skipped::Oversize, 1);
-        tracing::warn!("source '{}': an answer of more than 64 MiB was passed over", self.options.name);
-        self.deliver(Vec::new(), counts, true, read_at, send)
+        tracing::warn!("source '{}': an answer of more than 64 MiB was passed over", self.options.asked.name);
+        self.hand_over(Vec::new(), counts, true, read_at, send)
     }
 
     /// Decodes the entries. They name no deployment: it is the one that answered.
@@ -363,17 +354,6 @@ impl Poller {
         (collected.found, collected.counts)
     }
 
-    fn deliver(
-        &mut self,
-        found: Vec<Found>,
-        counts: SourceCounts,
-        was_read: bool,
-        read_at: Timestamp,
-        send: &mut impl FnMut(Batch) -> bool,
-    ) -> Result<(), End> {
-        if self.hand_over(found, counts, was_read, read_at, send) { Ok(()) } else { Err(End::Gone) }
-    }
-
     /// Hands over what was found with how far was read.
     fn hand_over(
         &mut self,
@@ -382,20 +362,14 @@ impl Poller {
         was_read: bool,
         read_at: Timestamp,
         send: &mut impl FnMut(Batch) -> bool,
-    ) -> bool {
-        let row = self.place.as_ref().and_then(|place| serde_json::to_string(place).ok());
-        send(Batch {
-            source: Arc::clone(&self.options.name),
-            found,
-            given: Arc::new(self.options.given.clone()),
-            hosting_is_configured: self.options.hosting_is_configured,
-            counts,
-            cursors: row.map(|row| (ROW.to_owned(), Some(row))).into_iter().collect(),
-            state: SourceState { lag_bytes: 0, last_read: was_read.then_some(read_at), up: self.up },
-            // A deployment that is down keeps nobody from what the others tell.
-            caught_up: self.options.tells_readiness && (self.up || self.attempts > 0),
-            read_at,
-        })
+    ) -> Result<(), End> {
+        let row = self.place.as_ref().map(|place| (ROW, place));
+        let state = SourceState { lag_bytes: 0, last_read: was_read.then_some(read_at), up: self.up };
+        let mut batch = self.options.asked.batch(found, row, state, read_at);
+        batch.counts = counts;
+        // A deployment that is down keeps nobody from what the others tell.
+        batch.caught_up &= self.up || self.attempts > 0;
+        if send(batch) { Ok(()) } else { Err(End::Gone) }
     }
 }
 

@@ -3,11 +3,11 @@
 //! One test blob is made ever; its id is kept in the ledger. What cannot be asked is not shown as a failure of a path:
 //! then the source is down, and the paths have no values.
 
-use super::{Batch, Found};
-use crate::attribute::Given;
+use super::{Asked, Batch, Found};
 use crate::event::{Origin, Timestamp};
 use crate::fetch;
-use crate::ledger::{PathState, SourceCounts, SourceState};
+use crate::ledger::{PathState, SourceState};
+use crate::plain::safe;
 use crate::probe::ask::{self, AskError, Blob};
 use crate::probe::{Path, Probe};
 use serde::{Deserialize, Serialize};
@@ -22,18 +22,10 @@ const ROW: &str = "blob";
 /// What to probe.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The source's name.
-    pub name: Arc<str>,
-    /// The address of the application's HTTP actions, without a slash at its end.
-    pub url: Arc<str>,
+    /// The application, at the address of its HTTP actions.
+    pub asked: Asked,
     /// How often.
     pub interval: Duration,
-    /// What holds where the application does not say.
-    pub given: Given,
-    /// Whether the configuration says where it runs.
-    pub hosting_is_configured: bool,
-    /// Whether readiness waits for this source.
-    pub tells_readiness: bool,
 }
 
 /// The blob, and where it lies.
@@ -55,12 +47,12 @@ impl Prober {
     pub fn new(options: Options, rows: &[(String, String)]) -> Result<Self, serde_json::Error> {
         let row = rows.iter().find(|(name, _)| name == ROW);
         let kept = row.map(|(_, row)| serde_json::from_str::<Kept>(row)).transpose()?;
-        Ok(Self { kept: kept.filter(|kept| *kept.url == *options.url), options, said: None })
+        Ok(Self { kept: kept.filter(|kept| *kept.url == *options.asked.url), options, said: None })
     }
 
     /// Goes on under another configuration.
     pub fn reconfigure(&mut self, options: Options) {
-        if options.url != self.options.url {
+        if options.asked.url != self.options.asked.url {
             self.kept = None;
         }
         self.said = None;
@@ -85,7 +77,7 @@ impl Prober {
         let client = match fetch::client() {
             Ok(client) => client,
             Err(error) => {
-                tracing::error!("source '{}': no HTTP client: {error}", self.options.name);
+                tracing::error!("source '{}': no HTTP client: {error}", self.options.asked.name);
                 return;
             }
         };
@@ -94,11 +86,11 @@ impl Prober {
             if let Err(error) = &result {
                 let text = error.to_string();
                 if self.said.as_ref() != Some(&text) {
-                    tracing::error!("source '{}': {}", self.options.name, crate::report::terminal::safe(&text));
+                    tracing::error!("source '{}': {}", self.options.asked.name, safe(&text));
                     self.said = Some(text);
                 }
             } else if self.said.take().is_some() {
-                tracing::info!("source '{}': the application answers again", self.options.name);
+                tracing::info!("source '{}': the application answers again", self.options.asked.name);
             }
             if !send(self.batch(result.ok(), now())) {
                 return;
@@ -114,17 +106,16 @@ impl Prober {
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<Probe, AskError> {
         if let Some(kept) = &self.kept {
-            return ask::test(client, &self.options.url, &kept.blob).await;
+            return ask::test(client, &self.options.asked.url, &kept.blob).await;
         }
-        let blob = ask::make(client, &self.options.url).await?;
-        self.kept = Some(Kept { url: self.options.url.to_string(), blob: blob.clone() });
+        let blob = ask::make(client, &self.options.asked.url).await?;
+        self.kept = Some(Kept { url: self.options.asked.url.to_string(), blob: blob.clone() });
         // Kept before it is used. Where nobody takes it, the next batch is not taken either.
         let _ = send(Batch { found: Vec::new(), ..self.batch(None, now()) });
-        ask::test(client, &self.options.url, &blob).await
+        ask::test(client, &self.options.asked.url, &blob).await
     }
 
     fn batch(&self, probe: Option<Probe>, read_at: Timestamp) -> Batch {
-        let row = self.kept.as_ref().and_then(|kept| serde_json::to_string(kept).ok());
         let up = probe.is_some();
         let origin = probe.as_ref().map_or_else(Origin::default, |probe| self.origin(probe));
         let paths = probe.map(|probe| {
@@ -133,24 +124,16 @@ impl Prober {
                 PathState { success: tried.success, duration: tried.duration }
             })
         });
-        Batch {
-            source: Arc::clone(&self.options.name),
-            found: vec![Found::Probe { origin: Arc::new(origin), paths }],
-            given: Arc::new(self.options.given.clone()),
-            hosting_is_configured: self.options.hosting_is_configured,
-            counts: SourceCounts::default(),
-            cursors: row.map(|row| (ROW.to_owned(), Some(row))).into_iter().collect(),
-            state: SourceState { lag_bytes: 0, last_read: up.then_some(read_at), up },
-            caught_up: self.options.tells_readiness,
-            read_at,
-        }
+        let found = vec![Found::Probe { origin: Arc::new(origin), paths }];
+        let state = SourceState { lag_bytes: 0, last_read: up.then_some(read_at), up };
+        self.options.asked.batch(found, self.kept.as_ref().map(|kept| (ROW, kept)), state, read_at)
     }
 
     fn origin(&self, probe: &Probe) -> Origin {
-        let mut origin = probe.origin(&self.options.url, &self.options.given);
+        let mut origin = probe.origin(&self.options.asked.url, &self.options.asked.given);
         // Whoever configured a probe knows the name better than an address does.
-        if self.options.given.deployment.is_some() {
-            origin.deployment.clone_from(&self.options.given.deployment);
+        if self.options.asked.given.deployment.is_some() {
+            origin.deployment.clone_from(&self.options.asked.given.deployment);
         }
         origin
     }

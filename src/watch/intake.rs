@@ -5,7 +5,7 @@
 //! comes first and changes nothing.
 
 use crate::attribute::Given;
-use crate::config::{Config, WebhookSource};
+use crate::config::{Config, Declared, WebhookSource};
 use crate::ledger::Message;
 use crate::serve::accept;
 use crate::source::webhook::{Credentials, Endpoint, Ingest, Requests};
@@ -129,7 +129,7 @@ fn endpoint(webhook: &WebhookSource) -> anyhow::Result<Endpoint> {
             deployment: webhook.deployment.clone(),
             hosting: webhook.hosting.map(|declared| declared.hosting),
         }),
-        hosting_is_configured: super::sources::is_configured(webhook.hosting),
+        hosting_is_configured: webhook.hosting.is_some_and(Declared::is_by_configuration),
         max_body: webhook.max_body,
     })
 }

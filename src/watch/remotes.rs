@@ -1,11 +1,12 @@
 //! The threads of the sources that are asked over the network: started, reconfigured and stopped together.
 
-use super::sources::Alarm;
-use crate::config::{Config, ConvexSource, Declared, ProbeSource, Start};
+use super::alarm::Alarm;
+use crate::attribute::Given;
+use crate::config::{Config, ConvexSource, Declared, ProbeSource, SourceName, Start};
 use crate::ledger::Keeper;
-use crate::source::Batch;
 use crate::source::convex::{self, Poller};
 use crate::source::probe::{self, Prober};
+use crate::source::{Asked, Batch};
 use anyhow::Context;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -128,8 +129,8 @@ impl Remote {
 impl Told {
     fn name(&self) -> Arc<str> {
         match self {
-            Self::Poll(options) => Arc::clone(&options.name),
-            Self::Probe(options) => Arc::clone(&options.name),
+            Self::Poll(options) => Arc::clone(&options.asked.name),
+            Self::Probe(options) => Arc::clone(&options.asked.name),
         }
     }
 }
@@ -144,27 +145,32 @@ fn told(config: &Config) -> impl Iterator<Item = Told> {
 
 fn poll(source: &ConvexSource, tells_readiness: bool) -> convex::Options {
     convex::Options {
-        name: Arc::from(source.name.as_str()),
-        url: Arc::clone(&source.url),
+        asked: asked(&source.name, &source.url, source.deployment.as_ref(), source.hosting, tells_readiness),
         key: source.key.clone(),
-        given: given(source.deployment.as_ref(), source.hosting),
-        hosting_is_configured: super::sources::is_configured(source.hosting),
         from_beginning: source.from == Start::Beginning,
-        tells_readiness,
     }
 }
 
 fn probe_options(source: &ProbeSource, tells_readiness: bool) -> probe::Options {
     probe::Options {
-        name: Arc::from(source.name.as_str()),
-        url: Arc::clone(&source.url),
+        asked: asked(&source.name, &source.url, source.deployment.as_ref(), source.hosting, tells_readiness),
         interval: source.interval,
-        given: given(source.deployment.as_ref(), source.hosting),
-        hosting_is_configured: super::sources::is_configured(source.hosting),
-        tells_readiness,
     }
 }
 
-fn given(deployment: Option<&String>, hosting: Option<Declared>) -> crate::attribute::Given {
-    crate::attribute::Given { deployment: deployment.cloned(), hosting: hosting.map(|declared| declared.hosting) }
+fn asked(
+    name: &SourceName,
+    url: &Arc<str>,
+    deployment: Option<&String>,
+    hosting: Option<Declared>,
+    tells_readiness: bool,
+) -> Asked {
+    let given = Given { deployment: deployment.cloned(), hosting: hosting.map(|declared| declared.hosting) };
+    Asked {
+        name: Arc::from(name.as_str()),
+        url: Arc::clone(url),
+        given: Arc::new(given),
+        hosting_is_configured: hosting.is_some_and(Declared::is_by_configuration),
+        tells_readiness,
+    }
 }

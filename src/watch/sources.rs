@@ -1,7 +1,8 @@
 //! The threads of the sources: started, reconfigured and stopped together.
 
+use super::alarm::Alarm;
 use super::remotes::Remotes;
-use crate::attribute::{Evidence, Given};
+use crate::attribute::Given;
 use crate::config::{Config, Declared, FileSource, Watched};
 use crate::event::{Origin, Timestamp};
 use crate::ledger::{Keeper, Message, SourceCounts, SourceState};
@@ -38,18 +39,6 @@ pub(super) struct Sources {
     stop: Arc<AtomicBool>,
     /// Rung when a source's thread panics.
     alarm: mpsc::Sender<()>,
-}
-
-/// Says so when the thread that holds it panics: a source that is dead and not missed would be the worst of faults.
-#[derive(Clone)]
-pub(super) struct Alarm(mpsc::Sender<()>);
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let _ = self.0.try_send(());
-        }
-    }
 }
 
 impl Sources {
@@ -101,8 +90,8 @@ impl Sources {
                 let name: Arc<str> = Arc::from(source.name.as_str());
                 let given = Given { deployment: source.deployment.clone(), hosting: source.hosting.map(|h| h.hosting) };
                 let batches = Arc::clone(&self.batches);
-                let configured = is_configured(source.hosting);
-                let alarm = Alarm(self.alarm.clone());
+                let configured = source.hosting.is_some_and(Declared::is_by_configuration);
+                let alarm = Alarm::new(self.alarm.clone());
                 std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
                     let _alarm = alarm;
                     stdin::run(name, given, configured, super::now, |batch| send(&batches, batch));
@@ -140,7 +129,7 @@ impl Sources {
             source: Arc::from(source),
             found,
             given: Arc::new(Given { deployment: None, hosting: declared.map(|declared| declared.hosting) }),
-            hosting_is_configured: is_configured(declared),
+            hosting_is_configured: declared.is_some_and(Declared::is_by_configuration),
             counts: SourceCounts::default(),
             cursors: Vec::new(),
             // A webhook can be posted to from the start, and where there is nothing else, nothing was there before.
@@ -160,7 +149,7 @@ impl Sources {
             let stop = Arc::clone(&self.stop);
             let batches = Arc::clone(&self.batches);
             let poll = self.config.poll_interval;
-            let alarm = Alarm(self.alarm.clone());
+            let alarm = Alarm::new(self.alarm.clone());
             let thread = std::thread::Builder::new().name(format!("follow {name}")).spawn(move || {
                 let _alarm = alarm;
                 follow(follower, stop, poll, |batch| send(&batches, batch))
@@ -168,7 +157,7 @@ impl Sources {
             self.running.push((name, thread));
         }
         let batches = Arc::clone(&self.batches);
-        self.remotes.start(&Alarm(self.alarm.clone()), move |batch| send(&batches, batch))
+        self.remotes.start(&Alarm::new(self.alarm.clone()), move |batch| send(&batches, batch))
     }
 
     fn halt(&mut self) {
@@ -230,11 +219,6 @@ fn pattern(watched: &Watched) -> String {
     }
 }
 
-/// Whether the configuration, and not the command line, says where deployments run.
-pub(super) fn is_configured(hosting: Option<Declared>) -> bool {
-    hosting.is_some_and(|declared| declared.evidence == Evidence::Config)
-}
-
 fn send(batches: &Mutex<Option<SyncSender<Message>>>, batch: Batch) -> bool {
     let batches = batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
     batches.is_some_and(|batches| batches.send(Message::Batch(Box::new(batch))).is_ok())
@@ -247,7 +231,7 @@ fn options(source: &FileSource) -> Options {
         from_beginning: source.from == crate::config::Start::Beginning,
         deployment: source.deployment.clone(),
         hosting: source.hosting.map(|hosting| hosting.hosting),
-        hosting_is_configured: is_configured(source.hosting),
+        hosting_is_configured: source.hosting.is_some_and(Declared::is_by_configuration),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::event::Outcome;
 use crate::ledger::{Reader, View};
-use crate::report::terminal::safe;
+use crate::plain::safe;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};

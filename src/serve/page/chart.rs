@@ -4,7 +4,7 @@
 
 use crate::event::Outcome;
 use crate::ledger::MINUTES;
-use crate::report::terminal::grouped;
+use crate::plain::grouped;
 use maud::{Markup, html};
 use std::fmt::Write;
 

@@ -1,7 +1,7 @@
 //! How values are written on the page. The script writes them the same way (`page.js`).
 
 use crate::event::Timestamp;
-use crate::report::terminal::{bytes, grouped, safe};
+use crate::plain::{bytes, grouped, safe};
 use maud::{Markup, html};
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 //! The paths, the header that yields structured lines and the times are those of `crates/local_backend/src/logs.rs` of
 //! the Convex backend and of its command-line client.
 
-use crate::config::secret::Revealed;
 use crate::event::{Hosting, Origin, Timestamp, clip};
 use crate::fetch::{Answer, Body, Bounds, Failure, fetch};
 use crate::scan::MAX_BODY;
+use crate::secret::Revealed;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde::Deserialize;
 use std::time::Duration;

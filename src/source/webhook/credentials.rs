@@ -5,7 +5,7 @@
 //! or `X-API-Key`. All comparisons take the same time wherever they differ, and every secret is tried.
 
 use super::Answer;
-use crate::config::secret::Revealed;
+use crate::secret::Revealed;
 use axum::http::{HeaderMap, HeaderName, header};
 use hmac::digest::{CtOutput, Key};
 use hmac::{Hmac, Mac};
@@ -130,7 +130,7 @@ impl fmt::Debug for Credentials {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::secret::Secret;
+    use crate::secret::Secret;
     use axum::http::HeaderValue;
     use std::path::Path;
 
