@@ -210,3 +210,61 @@ fn a_source_that_is_left_out_for_a_while_goes_on_where_it_was() {
     daemon.wait_for_accesses("tall-newt-2", 8);
     daemon.stop();
 }
+
+#[test]
+fn a_stop_in_the_middle_of_a_backlog_is_quick_and_goes_on_from_there() {
+    let root = tempfile::tempdir().unwrap();
+    let log = root.path().join("app.log");
+    let access = Access { deployment: "tall-newt-1", outcome: "http-fallback", size_bytes: 1 };
+    // Written with other names in between, so that none of it can be read in passing.
+    let some: String =
+        (0..1000).map(|number| lines::access(access, number).replace("\"topic\"", "\"x\":0,\"topic\"")).collect();
+    let mut file = fs::File::create(&log).unwrap();
+    (0..100).for_each(|_| file.write_all(some.as_bytes()).unwrap());
+    let mut command = daemon::command();
+    command.arg(&log).args(["--listen", "127.0.0.1:0", "--from", "beginning", "--state-dir"]);
+    command.arg(root.path().join("state"));
+    let (mut stops, mut before) = (0, 0);
+    while before < 100_000 {
+        let mut daemon = Daemon::start(&mut command);
+        wait_until("some more of it", PATIENCE, || {
+            let counted = daemon.metrics().accesses("tall-newt-1");
+            assert!(before <= counted && counted <= 100_000, "{counted} after {before}");
+            let is_more = counted > before;
+            before = before.max(counted);
+            is_more || before == 100_000
+        });
+        // Within five seconds, with status 0.
+        daemon.stop();
+        stops += 1;
+        assert!(stops < 100, "{before}");
+    }
+    assert!(stops > 1, "it was read before it could be stopped");
+    let mut daemon = Daemon::start(&mut command);
+    daemon.wait_until_ready();
+    daemon.wait_for_accesses("tall-newt-1", 100_000);
+    daemon.stop();
+}
+
+#[test]
+fn standard_input_is_read_on_over_a_reload() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("storagewatch.toml");
+    fs::write(&file, "listen = \"127.0.0.1:0\"\n").unwrap();
+    let mut daemon = Daemon::start(daemon::command().arg("-").arg("--config").arg(&file).stdin(Stdio::piped()));
+    let mut stdin = daemon.child.stdin.take().unwrap();
+    let up = |daemon: &mut Daemon| daemon.metrics().sum("storagewatch_source_up", &[("source", "stdin")]) as u64;
+    for round in 0..3 {
+        let access = Access { deployment: "quiet-lemur-7", outcome: "direct", size_bytes: 1 };
+        stdin.write_all(lines::access(access, round).as_bytes()).unwrap();
+        daemon.wait_for_accesses("quiet-lemur-7", round + 1);
+        let taken = daemon.log().matches("read again and is in use").count();
+        daemon.signal("HUP");
+        wait_until("the reload", PATIENCE, || daemon.log().matches("read again and is in use").count() > taken);
+        assert_eq!(up(&mut daemon), 1, "after reload {round}: {}", daemon.log());
+    }
+    drop(stdin);
+    wait_until("its end with its input", PATIENCE, || {
+        daemon.child.try_wait().unwrap().is_some_and(|status| status.success())
+    });
+}
