@@ -261,6 +261,8 @@ impl Follower {
             return;
         }
         tracing::debug!("{}: was cut, it was read up to {}", old.cursor.path.display(), old.cursor.offset);
+        // What was written between the copy and the cut is in no file, and nobody can have seen it.
+        self.collected.counts.possible_losses += u64::from(old.is_busy(clock));
         let (Some(inode), banners) = (old.cursor.inode, self.collected.banners.clone()) else { return };
         let mut cursor = Cursor::new(old.cursor.path.clone(), old.cursor.base.clone(), inode, Vec::new());
         cursor.banners = banners;

@@ -10,6 +10,7 @@ use super::reader::{RECENT, Reader};
 use crate::decode::{Decoder, first_origin};
 use crate::ledger::Skipped;
 use crate::scan::{Scanner, Splitter, first_byte};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +23,11 @@ const BROKEN_OFF: Duration = Duration::from_mins(1);
 
 /// How much of one file is read before the others have their turn.
 const TURN: u64 = 8 * 1024 * 1024;
+
+/// A file that was found to have grown so many times within this time is busy. Less often, the moments between a copy
+/// and a cut are too few for a write to fall into them.
+const BUSY: usize = 10;
+const BUSY_WITHIN: Duration = Duration::from_secs(1);
 
 /// A followed file.
 pub(super) struct Tail {
@@ -36,6 +42,8 @@ pub(super) struct Tail {
     pub(super) asleep: bool,
     /// When it last grew.
     pub(super) grown: Instant,
+    /// When it was last found to have grown, the latest times of which the oldest comes first.
+    growths: VecDeque<Instant>,
     /// Whether nothing is to be kept of it.
     pub(super) forgotten: bool,
     /// Since when it is nowhere to be seen.
@@ -86,6 +94,7 @@ impl Tail {
             broken_off: None,
             asleep: false,
             grown: clock,
+            growths: VecDeque::new(),
             forgotten: false,
             missing: None,
             changed: true,
@@ -109,6 +118,12 @@ impl Tail {
         // Nothing was ever seen in it.
         self.forgotten = self.cursor.head.is_empty() && self.cursor.offset == 0;
         self.changed = true;
+    }
+
+    /// Whether it is written to so often that something may well have come between a copy of it and a cut.
+    pub(super) fn is_busy(&self, clock: Instant) -> bool {
+        let since = self.growths.front().filter(|_| self.growths.len() == BUSY);
+        since.is_some_and(|since| clock.duration_since(*since) <= BUSY_WITHIN)
     }
 
     /// Takes a file for the copy of this one, if it is; then reading goes on there.
@@ -315,6 +330,12 @@ impl Tail {
             open.mark = None;
             if turn == Turn::Rewritten {
                 break;
+            }
+        }
+        if open.splitter.offset() > began {
+            self.growths.push_back(now);
+            if self.growths.len() > BUSY {
+                self.growths.pop_front();
             }
         }
         collected.seen(open.scanner.take_counts());

@@ -247,6 +247,26 @@ fn the_unread_end_of_a_cut_file_is_in_its_copy() {
 }
 
 #[test]
+fn what_may_have_come_between_a_copy_and_a_cut_is_told_where_it_is_likely() {
+    for (times, pause_ms, told) in [(10, 50, 1), (9, 50, 0), (20, 500, 0)] {
+        let mut bench = Bench::new();
+        for _ in 0..times {
+            bench.passed += Duration::from_millis(pause_ms);
+            bench.write("app.log", 1);
+            bench.turn();
+        }
+        bench.copy_and_cut("app.log", "app.log.1");
+        bench.write("app.log", 1);
+        bench.check();
+        assert_eq!(bench.possible, told, "{times} times, once in {pause_ms} ms");
+        // The next cut is another matter.
+        bench.copy_and_cut("app.log", "app.log.1");
+        bench.check();
+        assert_eq!(bench.possible, told);
+    }
+}
+
+#[test]
 fn a_cut_file_that_outgrew_its_size_is_noticed() {
     let mut bench = Bench::new();
     bench.write("app.log", 3);
