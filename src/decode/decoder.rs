@@ -1,14 +1,19 @@
 //! The decoder: takes lines, keeps what is open between them, and hands on what they hold.
 
+mod mark;
+mod pieces;
+mod values;
+
+pub(crate) use mark::{goes_on_with, mark_of};
+
 use super::document::Document;
-use super::envelope::{self, End, Opened};
+use super::envelope;
 use super::head::{Head, Mark};
-use super::json::{self, Parsed};
-use super::lane::{self, Lane, LaneKey, OpenRecord, Piece};
+use super::lane::{self, Lane, LaneKey, OpenRecord};
 use super::openness::{Open, Openness};
-use super::shape::{self, Body};
-use super::{Cut, Frame, Item, Output, Reading, Record, ansi, convex, first, matters, readable};
-use crate::event::{Layer, MAX_LAYERS, Origin};
+use super::shape;
+use super::{Cut, Frame, Item, Output, Reading, Record, ansi, convex, matters, readable};
+use crate::event::Origin;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -203,198 +208,6 @@ impl Decoder {
         }
     }
 
-    /// Joins the pieces of a line, then goes on with it.
-    fn enveloped(&mut self, opened: Opened<'_>, outer: &Frame<'_>, prefix: bool) {
-        let frame = Frame {
-            layers: outer.layers.and(opened.layer),
-            time: opened.time.or(outer.time),
-            owner: join_names(&outer.owner, opened.owner),
-            stream: join_names(&outer.stream, opened.stream),
-            offset: outer.offset,
-            cut: outer.cut,
-        };
-        let key = frame.key();
-        if prefix {
-            self.last_prefixed = Some(key.clone());
-        }
-        let payload = opened.payload.as_ref();
-        if let Some(at) = self.lane_at(&key).filter(|at| self.lanes[*at].1.piece.is_some()) {
-            if opened.end == End::More || !self.lanes[at].1.is_whole_before(payload) {
-                return self.add_piece(at, payload, opened.end);
-            }
-            self.end_piece(at, false);
-        }
-        let unfinished = match opened.end {
-            End::Line => false,
-            End::More => true,
-            End::NoNewline => frame.cut == Cut::Whole && !shape::is_whole(payload),
-        };
-        if unfinished {
-            let at = self.lane(&key);
-            self.lanes[at].1.piece = Some(Piece::new(payload, &frame, self.fed));
-            return;
-        }
-        // A journal's entry may hold several lines.
-        self.asks &= !payload.contains('\n');
-        let mut lines = payload.split('\n').peekable();
-        while let Some(line) = lines.next() {
-            let mut frame = frame.clone();
-            if lines.peek().is_some() {
-                // Only the last one can have been cut.
-                frame.cut = Cut::Whole;
-            }
-            self.unwrap(line.strip_suffix('\r').unwrap_or(line), frame);
-        }
-    }
-
-    fn add_piece(&mut self, at: usize, payload: &str, end: End) {
-        // Its pieces are gone once they are joined: the line cannot be given back.
-        self.asks = false;
-        let Some(piece) = &mut self.lanes[at].1.piece else {
-            return;
-        };
-        piece.push(payload, self.fed);
-        let ends = match end {
-            End::Line => true,
-            End::More => false,
-            End::NoNewline => payload.len() < envelope::DOCKER_PIECE && shape::is_whole(piece.text()),
-        };
-        if ends {
-            self.end_piece(at, false);
-        }
-    }
-
-    /// Goes on with a line whose pieces have come together, or whose rest is `missing`.
-    fn end_piece(&mut self, at: usize, missing: bool) {
-        self.asks = false;
-        let Some(piece) = self.lanes[at].1.piece.take() else {
-            return;
-        };
-        match piece.join() {
-            Ok((text, mut frame)) => {
-                if missing && frame.cut == Cut::Whole {
-                    frame.cut = Cut::InText;
-                }
-                for line in text.split('\n') {
-                    self.unwrap(line.strip_suffix('\r').unwrap_or(line), frame.clone());
-                }
-            }
-            Err(offset) => self.waiting.push(Item::Oversize { offset }),
-        }
-    }
-
-    /// Reads a line that looks like JSON: values one after another, glued together or not.
-    fn json(&mut self, text: &str, frame: &Frame<'_>) {
-        if !shape::is_certainly_json(text) {
-            match self.lane_at(&frame.key()).and_then(|at| self.lanes[at].1.open.as_ref()) {
-                Some(open) if open.openness.now() == Open::Literal => return self.text(text, frame),
-                None if self.asks && matters(text.as_bytes()) => {
-                    self.asked = true;
-                    return;
-                }
-                _ => {}
-            }
-        }
-        let text: Cow<'_, str> = if text.contains('\t') { text.replace('\t', " ").into() } else { text.into() };
-        let mut rest = text.as_ref();
-        let relevant = self.everything || matters(rest.as_bytes());
-        let mut output = Output::default();
-        while rest.starts_with(['{', '[']) {
-            if output.items.len() > MAX_RECORDS {
-                output.items.push(Item::Oversize { offset: frame.offset });
-                rest = "";
-                break;
-            }
-            rest = match Body::of(rest) {
-                Some(body) => self.body(&body, relevant, frame, &mut output),
-                None => match json::parse(rest) {
-                    Parsed::Whole(value, rest) => {
-                        let frame = Frame { cut: Cut::Whole, ..frame.clone() };
-                        // With more behind it, the line cannot be given back.
-                        self.asks &= is_separator(rest);
-                        self.value(&value, relevant, &frame, &mut output);
-                        rest
-                    }
-                    Parsed::Cut(value) | Parsed::Deep(value) => {
-                        let frame = Frame { cut: Cut::of(rest), ..frame.clone() };
-                        self.value(&value, relevant, &frame, &mut output);
-                        ""
-                    }
-                    Parsed::Invalid => break,
-                },
-            };
-            rest = rest.trim_start_matches([' ', ',', ';']);
-        }
-        if !is_separator(rest) {
-            self.close_at(frame);
-            if relevant && matters(rest.as_bytes()) {
-                output.add(frame, Reading::Undecodable);
-            }
-        }
-        self.waiting.append(&mut output.items);
-    }
-
-    /// Reads the records of a body one by one and returns what follows it.
-    fn body<'t>(&mut self, body: &Body<'t>, relevant: bool, frame: &Frame<'_>, output: &mut Output) -> &'t str {
-        let frame = Frame { cut: Cut::Whole, ..frame.inside(body.layer) };
-        self.asks = false;
-        let mut rest = body.items;
-        loop {
-            rest = rest.trim_start_matches([' ', ',']);
-            if output.items.len() > MAX_RECORDS {
-                output.items.push(Item::Oversize { offset: frame.offset });
-                return "";
-            }
-            if let Some(after) = rest.strip_prefix(']') {
-                if body.layer != Layer::Entries {
-                    return after;
-                }
-                // The log API's cursor follows its entries.
-                if let Some(end) = after.find('}') {
-                    return after.get(end + 1..).unwrap_or_default();
-                }
-                rest = "";
-            }
-            match json::parse(rest) {
-                Parsed::Whole(value, after) => {
-                    self.value(&value, relevant, &frame, output);
-                    rest = after;
-                    continue;
-                }
-                Parsed::Deep(value) => {
-                    // Where it ends, and what follows it, cannot be told.
-                    let cut = Frame { cut: Cut::Behind, ..frame.clone() };
-                    self.value(&value, relevant, &cut, output);
-                    output.add(&frame, Reading::Undecodable);
-                    return "";
-                }
-                Parsed::Cut(value) => {
-                    let cut = Frame { cut: Cut::of(rest), ..frame.clone() };
-                    self.value(&value, relevant, &cut, output);
-                }
-                Parsed::Invalid if rest.is_empty() => {}
-                Parsed::Invalid => return rest,
-            }
-            output.items.push(Item::BrokenOff { offset: frame.offset });
-            return "";
-        }
-    }
-
-    /// Opens the envelope that a value is, or reads it.
-    fn value(&mut self, value: &json::Json<'_>, relevant: bool, frame: &Frame<'_>, output: &mut Output) {
-        if let Some(opened) = envelope::open_json(value) {
-            self.waiting.append(&mut output.items);
-            return self.enveloped(opened, frame, false);
-        }
-        if self.names && self.named.is_none() {
-            self.named = Some(first::origin_in(value, frame));
-        }
-        self.close_at(frame);
-        if relevant {
-            shape::read_value(value, frame, output);
-        }
-    }
-
     /// Closes the record that is open in a line's stream: the line begins another.
     fn close_at(&mut self, frame: &Frame<'_>) {
         if let Some(at) = self.lane_at(&frame.key()) {
@@ -517,49 +330,6 @@ impl Decoder {
     }
 }
 
-/// Whether a line is a new record by itself, for certain, and which stream it belongs to.
-pub(crate) fn mark_of(line: &[u8]) -> (bool, LaneKey) {
-    let mut text = readable(line).into_owned();
-    let mut frame = Frame::outermost(0);
-    for _ in 0..MAX_LAYERS {
-        text = ansi::strip(&text).into_owned();
-        let parsed;
-        let opened = match envelope::open_text(&text) {
-            Some(opened) => opened,
-            None if shape::looks_like_json(&text) => {
-                let certain = shape::is_certainly_json(&text);
-                let may_be_envelope = text.contains("\"log\"") || text.contains("\"MESSAGE\"");
-                if !may_be_envelope {
-                    return (certain, frame.key());
-                }
-                parsed = json::parse(&text);
-                match &parsed {
-                    Parsed::Whole(value, _) => match envelope::open_json(value) {
-                        Some(opened) => opened,
-                        None => return (certain, frame.key()),
-                    },
-                    _ => return (certain, frame.key()),
-                }
-            }
-            None => return (Head::of(&text).mark() == Mark::Strong, frame.key()),
-        };
-        frame.layers = frame.layers.and(opened.layer);
-        frame.owner = Cow::Owned(join_names(&frame.owner, opened.owner).into_owned());
-        frame.stream = Cow::Owned(join_names(&frame.stream, opened.stream).into_owned());
-        text = opened.payload.into_owned();
-    }
-    (true, frame.key())
-}
-
-/// Whether a line that was begun goes on with these bytes, up to a newline; else they are a record of their own.
-pub(crate) fn goes_on_with(begun: &[u8], rest: &[u8]) -> bool {
-    if !mark_of(rest).0 {
-        return true;
-    }
-    let whole: Vec<u8> = begun.iter().chain(rest).copied().collect();
-    matches!(json::parse(&readable(&whole)), Parsed::Whole(..))
-}
-
 /// The name of a stream within a stream.
 fn join_names<'a>(outer: &str, inner: Cow<'a, str>) -> Cow<'a, str> {
     match (outer.is_empty(), inner.is_empty()) {
@@ -567,9 +337,4 @@ fn join_names<'a>(outer: &str, inner: Cow<'a, str>) -> Cow<'a, str> {
         (false, true) => Cow::Owned(outer.to_owned()),
         (false, false) => Cow::Owned(format!("{outer} {inner}")),
     }
-}
-
-/// Whether nothing stands between two values but what separates them.
-fn is_separator(rest: &str) -> bool {
-    rest.trim_start_matches([' ', ',', ';', ']']).is_empty()
 }

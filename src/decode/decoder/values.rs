@@ -1,0 +1,128 @@
+//! Lines that hold JSON: values one after another, and bodies of many records.
+
+use super::super::json::{self, Parsed};
+use super::super::openness::Open;
+use super::super::shape::{self, Body};
+use super::super::{Cut, Frame, Item, Output, Reading, envelope, first, matters};
+use super::{Decoder, MAX_RECORDS};
+use crate::event::Layer;
+use std::borrow::Cow;
+
+impl Decoder {
+    /// Reads a line that looks like JSON: values one after another, glued together or not.
+    pub(super) fn json(&mut self, text: &str, frame: &Frame<'_>) {
+        if !shape::is_certainly_json(text) {
+            match self.lane_at(&frame.key()).and_then(|at| self.lanes[at].1.open.as_ref()) {
+                Some(open) if open.openness.now() == Open::Literal => return self.text(text, frame),
+                None if self.asks && matters(text.as_bytes()) => {
+                    self.asked = true;
+                    return;
+                }
+                _ => {}
+            }
+        }
+        let text: Cow<'_, str> = if text.contains('\t') { text.replace('\t', " ").into() } else { text.into() };
+        let mut rest = text.as_ref();
+        let relevant = self.everything || matters(rest.as_bytes());
+        let mut output = Output::default();
+        while rest.starts_with(['{', '[']) {
+            if output.items.len() > MAX_RECORDS {
+                output.items.push(Item::Oversize { offset: frame.offset });
+                rest = "";
+                break;
+            }
+            rest = match Body::of(rest) {
+                Some(body) => self.body(&body, relevant, frame, &mut output),
+                None => match json::parse(rest) {
+                    Parsed::Whole(value, rest) => {
+                        let frame = Frame { cut: Cut::Whole, ..frame.clone() };
+                        // With more behind it, the line cannot be given back.
+                        self.asks &= is_separator(rest);
+                        self.value(&value, relevant, &frame, &mut output);
+                        rest
+                    }
+                    Parsed::Cut(value) | Parsed::Deep(value) => {
+                        let frame = Frame { cut: Cut::of(rest), ..frame.clone() };
+                        self.value(&value, relevant, &frame, &mut output);
+                        ""
+                    }
+                    Parsed::Invalid => break,
+                },
+            };
+            rest = rest.trim_start_matches([' ', ',', ';']);
+        }
+        if !is_separator(rest) {
+            self.close_at(frame);
+            if relevant && matters(rest.as_bytes()) {
+                output.add(frame, Reading::Undecodable);
+            }
+        }
+        self.waiting.append(&mut output.items);
+    }
+
+    /// Reads the records of a body one by one and returns what follows it.
+    fn body<'t>(&mut self, body: &Body<'t>, relevant: bool, frame: &Frame<'_>, output: &mut Output) -> &'t str {
+        let frame = Frame { cut: Cut::Whole, ..frame.inside(body.layer) };
+        self.asks = false;
+        let mut rest = body.items;
+        loop {
+            rest = rest.trim_start_matches([' ', ',']);
+            if output.items.len() > MAX_RECORDS {
+                output.items.push(Item::Oversize { offset: frame.offset });
+                return "";
+            }
+            if let Some(after) = rest.strip_prefix(']') {
+                if body.layer != Layer::Entries {
+                    return after;
+                }
+                // The log API's cursor follows its entries.
+                if let Some(end) = after.find('}') {
+                    return after.get(end + 1..).unwrap_or_default();
+                }
+                rest = "";
+            }
+            match json::parse(rest) {
+                Parsed::Whole(value, after) => {
+                    self.value(&value, relevant, &frame, output);
+                    rest = after;
+                    continue;
+                }
+                Parsed::Deep(value) => {
+                    // Where it ends, and what follows it, cannot be told.
+                    let cut = Frame { cut: Cut::Behind, ..frame.clone() };
+                    self.value(&value, relevant, &cut, output);
+                    output.add(&frame, Reading::Undecodable);
+                    return "";
+                }
+                Parsed::Cut(value) => {
+                    let cut = Frame { cut: Cut::of(rest), ..frame.clone() };
+                    self.value(&value, relevant, &cut, output);
+                }
+                Parsed::Invalid if rest.is_empty() => {}
+                Parsed::Invalid => return rest,
+            }
+            output.items.push(Item::BrokenOff { offset: frame.offset });
+            return "";
+        }
+    }
+
+    /// Opens the envelope that a value is, or reads it.
+    fn value(&mut self, value: &json::Json<'_>, relevant: bool, frame: &Frame<'_>, output: &mut Output) {
+        if let Some(opened) = envelope::open_json(value) {
+            self.waiting.append(&mut output.items);
+            return self.enveloped(opened, frame, false);
+        }
+        if self.names && self.named.is_none() {
+            self.named = Some(first::origin_in(value, frame));
+        }
+        self.close_at(frame);
+        if relevant {
+            shape::read_value(value, frame, output);
+        }
+    }
+}
+
+/// Whether nothing stands between two values but what separates them.
+fn is_separator(rest: &str) -> bool {
+    rest.trim_start_matches([' ', ',', ';', ']']).is_empty()
+}
