@@ -22,6 +22,9 @@ use crate::ledger::{PathState, SourceCounts, SourceState};
 use crate::probe::Path;
 use std::sync::Arc;
 
+/// How much is kept of what is wrong with a source, in bytes.
+const TROUBLE: usize = 400;
+
 /// What a source hands over at once.
 #[derive(Debug)]
 pub struct Batch {

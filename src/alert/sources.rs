@@ -92,7 +92,7 @@ impl Watched {
         &mut self,
         now: Timestamp,
         rules: &SourceRules,
-        state: Option<SourceState>,
+        state: Option<&SourceState>,
         caught_up: bool,
     ) -> Condition {
         let Some(limit) = rules.silent_after else {
@@ -118,10 +118,11 @@ impl Watched {
         now: Timestamp,
         rules: &SourceRules,
         counts: Option<&SourceCounts>,
-        state: Option<SourceState>,
+        state: Option<&SourceState>,
     ) -> Condition {
         let bytes = counts.map_or(0, |counts| counts.bytes);
-        let state = state.unwrap_or_default();
+        let unknown = SourceState::default();
+        let state = state.unwrap_or(&unknown);
         let fresh = Move { bytes, at: now, down_since: None };
         let so_far = self.moves.entry(Arc::clone(&rules.name)).or_insert(fresh);
         let moved = state.lag_bytes == 0 || so_far.bytes != bytes;
@@ -133,7 +134,10 @@ impl Watched {
         let long = |since: Timestamp| now.0 - since.0 >= FOR;
         let minutes = FOR / 60_000;
         if so_far.down_since.is_some_and(long) {
-            return Condition::Holds(format!("The source '{}' could not be read for {minutes} minutes.", rules.name));
+            let why = state.trouble.as_deref().map(|why| format!(" {why}")).unwrap_or_default();
+            let what =
+                format!("The source '{}', or a part of it, could not be read for {minutes} minutes.{why}", rules.name);
+            return Condition::Holds(what);
         }
         if long(so_far.at) {
             let behind = state.lag_bytes;

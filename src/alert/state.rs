@@ -210,7 +210,7 @@ impl Alerts {
         self.watched.look(now);
         let mut found = Vec::new();
         for rules in &self.rules.sources {
-            let (counts, state) = sources.get(&rules.name).map(|(counts, state)| (counts, *state)).unzip();
+            let (counts, state) = sources.get(&rules.name).map(|(counts, state)| (counts, state)).unzip();
             let silent = self.watched.silent(now, rules, state, caught_up);
             found.push((Key::of_source(Name::ConvexStorageLogsSilent, &rules.name), silent));
             let stalled = self.watched.stalled(now, rules, counts, state);

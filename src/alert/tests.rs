@@ -78,7 +78,7 @@ impl Stage {
     fn read(&mut self, source: &str, bytes: u64, at: i64) {
         let (counts, state) = self.sources.entry(Arc::from(source)).or_default();
         counts.bytes += bytes;
-        *state = SourceState { lag_bytes: 0, last_read: Some(Timestamp(at)), up: true };
+        *state = SourceState { last_read: Some(Timestamp(at)), up: true, ..SourceState::default() };
     }
 
     fn event(&mut self, now: i64, place: &Place, kind: Option<&str>, outcome: Outcome) {
@@ -330,7 +330,7 @@ fn a_source_stalls_that_is_down_or_behind_for_five_minutes() {
         let mut stage = Stage::new();
         stage.alerts.set_rules(Rules { sources: vec![source("files", None)], ..rules() });
         stage.tick(START);
-        stage.sources.get_mut("files").unwrap().1 = SourceState { lag_bytes, last_read: None, up };
+        stage.sources.get_mut("files").unwrap().1 = SourceState { lag_bytes, up, ..SourceState::default() };
         for second in 1..300 {
             stage.tick(START + second * SECOND);
             assert_eq!(stage.firing(), [], "{second}");
@@ -340,7 +340,7 @@ fn a_source_stalls_that_is_down_or_behind_for_five_minutes() {
         // A restart does not end it as long as the source is as it was.
         stage.restart();
         stage.alerts.set_rules(Rules { sources: vec![source("files", None)], ..rules() });
-        stage.sources.get_mut("files").unwrap().1 = SourceState { lag_bytes, last_read: None, up };
+        stage.sources.get_mut("files").unwrap().1 = SourceState { lag_bytes, up, ..SourceState::default() };
         stage.tick(START + 302 * SECOND);
         assert_eq!(stage.firing(), [Name::StoragewatchSourceStalled]);
         stage.read("files", 1, START + 303 * SECOND);

@@ -14,8 +14,11 @@ pub fn survey<'s>(sources: impl IntoIterator<Item = (&'s str, &'s [Watched])>) -
     let mut owners: HashMap<PathBuf, &str> = HashMap::new();
     for (name, paths) in sources {
         for watched in paths {
-            let files = watched.find();
-            if files.is_empty() {
+            let (files, unseen) = watched.find();
+            for (path, error) in &unseen {
+                said.push(format!("source '{name}': {}: {}", path.display(), remedy(error)));
+            }
+            if files.is_empty() && unseen.is_empty() {
                 said.push(format!("source '{name}': {watched}: no such file yet; it is followed once it is there"));
             }
             for file in files {
@@ -84,7 +87,8 @@ fn try_open(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remedy(error: &io::Error) -> String {
+/// Why something cannot be read, and what helps.
+pub(crate) fn remedy(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "permission denied; let the program's user read it".to_owned(),
         _ => format!("cannot be read: {error}"),

@@ -4,6 +4,7 @@
 
 use glob::Pattern;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// One of the paths of a source.
@@ -53,19 +54,23 @@ impl Watched {
             .map_err(|error| format!("'{text}' is no pattern: {}; correct it", error.msg))
     }
 
-    /// The files that are there now, in the order of their names.
-    pub fn find(&self) -> Vec<PathBuf> {
+    /// The files that are there now, in the order of their names, and what could not be looked into.
+    pub fn find(&self) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
         match self {
             Self::Path(path) if path.is_dir() => {
                 let escaped = path.to_str().map(Pattern::escape);
-                let mut found =
+                let (mut found, mut unseen) =
                     escaped.map(|directory| matching(&format!("{directory}/{IN_DIRECTORY}"))).unwrap_or_default();
                 found.retain(|file| !file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
-                found
+                unseen.extend(path.read_dir().err().map(|error| (path.clone(), error)));
+                (found, unseen)
             }
             // A link that leads nowhere is there, and cannot be read.
-            Self::Path(path) if path.symlink_metadata().is_ok() => vec![path.clone()],
-            Self::Path(_) => Vec::new(),
+            Self::Path(path) => match path.symlink_metadata() {
+                Ok(_) => (vec![path.clone()], Vec::new()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Default::default(),
+                Err(error) => (Vec::new(), vec![(path.clone(), error)]),
+            },
             Self::Pattern(pattern) => matching(pattern.as_str()),
         }
     }
@@ -75,9 +80,17 @@ fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 
-fn matching(pattern: &str) -> Vec<PathBuf> {
-    // The pattern was checked when it was read; a directory that cannot be looked into has no files for us.
-    glob::glob(pattern).map(|paths| paths.flatten().filter(|path| !path.is_dir()).collect()).unwrap_or_default()
+fn matching(pattern: &str) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
+    let (mut found, mut unseen) = (Vec::new(), Vec::new());
+    // The pattern was checked when it was read.
+    for path in glob::glob(pattern).into_iter().flatten() {
+        match path {
+            Ok(path) if path.is_dir() => {}
+            Ok(path) => found.push(path),
+            Err(error) => unseen.push((error.path().to_owned(), error.into())),
+        }
+    }
+    (found, unseen)
 }
 
 impl fmt::Display for Watched {
@@ -94,7 +107,7 @@ mod tests {
     use super::*;
 
     fn names(watched: &Watched) -> Vec<String> {
-        watched.find().iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        watched.find().0.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -103,7 +116,7 @@ mod tests {
         let logs = directory.path().join("logs [1]");
         let watched = Watched::from_word(logs.to_str().unwrap()).unwrap();
         let later = Watched::parse("logs", directory.path()).unwrap();
-        assert!(watched.find().is_empty() && later.find().is_empty());
+        assert!(watched.find().0.is_empty() && later.find().0.is_empty());
         let plain = directory.path().join("logs");
         for at in [&logs, &plain] {
             std::fs::create_dir(at).unwrap();

@@ -231,14 +231,16 @@ where
 }
 
 /// How a source stands at the moment; not kept over a restart.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceState {
     /// Bytes that are there and were not read yet.
     pub lag_bytes: u64,
     /// When something was last read.
     pub last_read: Option<Timestamp>,
-    /// Whether it can be read.
+    /// Whether all of it can be read.
     pub up: bool,
+    /// Why it, or a part of it, cannot.
+    pub trouble: Option<Arc<str>>,
 }
 
 /// How a way to a blob fared when it was last tried; not kept over a restart.

@@ -84,7 +84,7 @@ pub fn gather(view: &View, own: &SelfState) -> Vec<Family> {
         }
     }
     for (name, (counts, state)) in &view.sources {
-        families.source(name, counts, *state);
+        families.source(name, counts, state);
     }
     for (name, counts) in &own.requests {
         for (answer, count) in Answer::ALL.into_iter().zip(*counts) {
@@ -143,7 +143,7 @@ impl Families {
         self.gauge(Metric::DeploymentInfo, &[deployment, hosting, kind, project, region], 1.0);
     }
 
-    fn source(&mut self, name: &str, counts: &SourceCounts, state: SourceState) {
+    fn source(&mut self, name: &str, counts: &SourceCounts, state: &SourceState) {
         let note = Note::created(counts.created);
         for (metric, count) in [
             (Metric::SourceLines, counts.lines),

@@ -41,7 +41,7 @@ impl Shown {
         whole.insert("alerts".to_owned(), self.alerts());
         let deployments = self.view.places.iter().map(|(place, counts)| deployment(place, counts, self.now));
         whole.insert("deployments".to_owned(), deployments.collect());
-        let sources = self.view.sources.iter().map(|(name, (counts, state))| source(name, counts, *state));
+        let sources = self.view.sources.iter().map(|(name, (counts, state))| source(name, counts, state));
         whole.insert("sources".to_owned(), sources.collect());
         whole.insert("probes".to_owned(), self.probes());
         whole.insert("failures".to_owned(), self.failures());
@@ -114,7 +114,7 @@ pub(super) fn change(before: &Shown, now: &Shown) -> Option<(&'static str, Value
         changed.insert("deployments".to_owned(), deployments.into());
     }
     let sources = new.sources.iter().filter(|(name, source)| old.sources.get(*name) != Some(source));
-    let sources: Vec<Value> = sources.map(|(name, (counts, state))| source(name, counts, *state)).collect();
+    let sources: Vec<Value> = sources.map(|(name, (counts, state))| source(name, counts, state)).collect();
     if !sources.is_empty() {
         changed.insert("sources".to_owned(), sources.into());
     }
@@ -186,10 +186,11 @@ fn last_hour(counts: &PlaceCounts, now: Timestamp) -> Value {
     outcomes.into()
 }
 
-fn source(name: &str, counts: &SourceCounts, state: SourceState) -> Value {
+fn source(name: &str, counts: &SourceCounts, state: &SourceState) -> Value {
     json!({
         "source": name,
         "up": state.up,
+        "trouble": state.trouble.as_deref(),
         "lag_bytes": state.lag_bytes,
         "last_read": time(state.last_read),
         "lines": counts.lines,

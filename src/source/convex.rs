@@ -12,9 +12,9 @@ mod answer;
 mod api;
 
 use super::collect::Collected;
-use super::{Asked, Batch, Found};
+use super::{Asked, Batch, Found, TROUBLE};
 use crate::decode::Decoder;
-use crate::event::{Identity, Origin, Timestamp};
+use crate::event::{Identity, Origin, Timestamp, clip};
 use crate::fetch::{self, Body};
 use crate::ledger::{Skipped, SourceCounts, SourceState};
 use crate::plain::safe;
@@ -70,6 +70,8 @@ pub struct Poller {
     scanner: Scanner,
     attempts: u32,
     up: bool,
+    /// What went wrong last.
+    trouble: Option<Arc<str>>,
     /// What is wrong, as far as it was said.
     said: BTreeSet<String>,
     said_loss: bool,
@@ -100,6 +102,7 @@ impl Poller {
             scanner: Scanner::new(),
             attempts: 0,
             up: false,
+            trouble: None,
             said: BTreeSet::new(),
             said_loss: false,
         })
@@ -153,6 +156,7 @@ impl Poller {
             self.attempts += 1;
             self.up = false;
             let text = trouble.to_string();
+            self.trouble = Some(Arc::from(clip(&text, TROUBLE)));
             // Details change from one attempt to the next; each kind of trouble is said once.
             let kind = text.split(": ").next().unwrap_or_default();
             if self.said.insert(kind.to_owned()) {
@@ -364,7 +368,8 @@ impl Poller {
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<(), End> {
         let row = self.place.as_ref().map(|place| (ROW, place));
-        let state = SourceState { lag_bytes: 0, last_read: was_read.then_some(read_at), up: self.up };
+        let trouble = self.trouble.clone().filter(|_| !self.up);
+        let state = SourceState { lag_bytes: 0, last_read: was_read.then_some(read_at), up: self.up, trouble };
         let mut batch = self.options.asked.batch(found, row, state, read_at);
         batch.counts = counts;
         // A deployment that is down keeps nobody from what the others tell.

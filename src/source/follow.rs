@@ -17,12 +17,13 @@ use super::Batch;
 use super::collect::Collected;
 use crate::attribute::Given;
 use crate::config::DeploymentTemplate;
+use crate::config::survey::remedy;
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState};
 use cursor::Cursor;
 use files::{Files, Look};
 use identity::Inode;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -93,7 +94,10 @@ pub struct Follower {
     caught_up: bool,
     told: Option<SourceState>,
     told_caught_up: bool,
+    /// What was said of problems.
     problems: BTreeSet<String>,
+    /// What could not be opened or looked at when names were last looked at, and whether that is written.
+    unreadable: BTreeMap<PathBuf, (String, bool)>,
     /// Set from elsewhere: a turn then ends with the file that is being read.
     stop: Arc<AtomicBool>,
 }
@@ -120,6 +124,7 @@ impl Follower {
             told: None,
             told_caught_up: false,
             problems: BTreeSet::new(),
+            unreadable: BTreeMap::new(),
             stop: Arc::default(),
         };
         for (name, value) in rows {
@@ -241,6 +246,7 @@ impl Follower {
         collected.counts.add(&std::mem::take(&mut self.collected.counts));
         collected.found.splice(0..0, std::mem::take(&mut self.collected.found));
         self.collected = collected;
+        self.tails[at].failing = result.as_ref().err().map(ToString::to_string);
         result.unwrap_or_else(|error| {
             let path = self.tails[at].cursor.path.clone();
             self.complain(&path, &error);
@@ -334,6 +340,14 @@ impl Follower {
         });
     }
 
+    /// Notes that a file, or what leads to files, cannot be read until names are looked at again.
+    fn cannot_read(&mut self, path: &Path, is_base: bool, error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound {
+            self.unreadable.insert(path.to_owned(), (remedy(error), is_base));
+        }
+        self.complain(path, error);
+    }
+
     /// Says once what cannot be read.
     fn complain(&mut self, path: &Path, error: &io::Error) {
         if error.kind() == io::ErrorKind::NotFound {
@@ -341,7 +355,7 @@ impl Follower {
             self.listed = false;
             return;
         }
-        let text = format!("{}: {error}", path.display());
+        let text = format!("{}: {}", path.display(), remedy(error));
         if self.problems.len() < 1000 && self.problems.insert(text.clone()) {
             tracing::warn!("{text}");
         }

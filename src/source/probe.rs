@@ -3,8 +3,8 @@
 //! One test blob is made ever; its id is kept in the ledger. What cannot be asked is not shown as a failure of a path:
 //! then the source is down, and the paths have no values.
 
-use super::{Asked, Batch, Found};
-use crate::event::{Origin, Timestamp};
+use super::{Asked, Batch, Found, TROUBLE};
+use crate::event::{Origin, Timestamp, clip};
 use crate::fetch;
 use crate::ledger::{PathState, SourceState};
 use crate::plain::safe;
@@ -125,7 +125,8 @@ impl Prober {
             })
         });
         let found = vec![Found::Probe { origin: Arc::new(origin), paths }];
-        let state = SourceState { lag_bytes: 0, last_read: up.then_some(read_at), up };
+        let trouble = self.said.as_deref().filter(|_| !up).map(|text| Arc::from(clip(text, TROUBLE)));
+        let state = SourceState { lag_bytes: 0, last_read: up.then_some(read_at), up, trouble };
         self.options.asked.batch(found, self.kept.as_ref().map(|kept| (ROW, kept)), state, read_at)
     }
 

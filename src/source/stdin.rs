@@ -48,7 +48,8 @@ pub fn run(
         read::Options { jobs: 1, live: true, everything: false, part: read::PART, progress: &AtomicU64::new(0) };
     let mut hand_over = |collected: &mut Collected, up: bool| {
         let read_at = now();
-        let state = SourceState { lag_bytes: 0, last_read: (collected.counts.bytes > 0).then_some(read_at), up };
+        let last_read = (collected.counts.bytes > 0).then_some(read_at);
+        let state = SourceState { last_read, up, ..SourceState::default() };
         send(Batch {
             source: Arc::clone(&name),
             found: std::mem::take(&mut collected.found),

@@ -116,7 +116,7 @@ impl Endpoint {
             hosting_is_configured: self.hosting_is_configured,
             counts: SourceCounts::default(),
             cursors: Vec::new(),
-            state: SourceState { lag_bytes: 0, last_read: None, up: true },
+            state: SourceState { up: true, ..SourceState::default() },
             caught_up: false,
             read_at: now,
         }

@@ -180,6 +180,7 @@ function fillSource(row, is) {
     skipped: words.length > 0 ? words.join(', ') : 'nothing',
   });
   fillBadge(row, 'up', is.up ? 'up' : 'down');
+  fillSmall(row, { trouble: is.trouble === null ? '' : safe(is.trouble) });
   fillTime(row, 'last_read', is.last_read);
 }
 

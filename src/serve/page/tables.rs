@@ -68,7 +68,7 @@ pub(super) fn sources<'a>(
     sources: impl Iterator<Item = (&'a Arc<str>, &'a (SourceCounts, SourceState))>,
     now: Timestamp,
 ) -> Markup {
-    let rows = html! { @for (name, (counts, state)) in sources { (source(name, counts, *state, now)) } };
+    let rows = html! { @for (name, (counts, state)) in sources { (source(name, counts, state, now)) } };
     table("sources", "What is read, how far it has got, and what it could not use", &SOURCES, rows)
 }
 
@@ -92,7 +92,7 @@ pub(super) fn templates(now: Timestamp) -> Markup {
     let nowhere = Place { deployment: Arc::from(""), hosting: Hosting::Unknown };
     html! {
         template id="deployment-row" { (deployment(&nowhere, &PlaceCounts::default(), now)) }
-        template id="source-row" { (source("", &SourceCounts::default(), SourceState::default(), now)) }
+        template id="source-row" { (source("", &SourceCounts::default(), &SourceState::default(), now)) }
         template id="probe-row" { (probe(&nowhere, "", &[PathState::default(); Path::ALL.len()])) }
         template id="failure-row" { (failure(None, now)) }
     }
@@ -176,7 +176,7 @@ fn count(name: &str, count: u64, is_grave: bool) -> Markup {
     html! { span.some[is_grave && count > 0] data-field=(name) { (grouped(count)) } }
 }
 
-fn source(name: &str, counts: &SourceCounts, state: SourceState, now: Timestamp) -> Markup {
+fn source(name: &str, counts: &SourceCounts, state: &SourceState, now: Timestamp) -> Markup {
     let skipped = Skipped::ALL.into_iter().zip(counts.skipped).filter(|(_, count)| *count > 0);
     let mut skipped: Vec<String> = skipped.map(|(why, count)| format!("{} {}", why.as_str(), grouped(count))).collect();
     if counts.lost_bytes > 0 {
@@ -189,7 +189,10 @@ fn source(name: &str, counts: &SourceCounts, state: SourceState, now: Timestamp)
     html! {
         tr role="row" {
             th role="rowheader" scope="row" { (field("source", &text(name))) }
-            (cell(SOURCES[1], "", badge("up", if state.up { "up" } else { "down" })))
+            (cell(SOURCES[1], "", html! {
+                (badge("up", if state.up { "up" } else { "down" }))
+                (small("trouble", &state.trouble.as_deref().map(text).unwrap_or_default()))
+            }))
             (cell(SOURCES[2], "", field("lag_bytes", &size(state.lag_bytes))))
             (cell(SOURCES[3], "", moment("last_read", state.last_read, now)))
             (cell(SOURCES[4], "", field("lines", &grouped(counts.lines))))

@@ -4,6 +4,7 @@ use super::identity::{Inode, bases_of};
 use std::collections::btree_map::Entry as Slot;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -47,6 +48,8 @@ pub(super) struct Files {
     names: BTreeMap<PathBuf, BTreeMap<OsString, PathBuf>>,
     directories: BTreeMap<PathBuf, Option<SystemTime>>,
     listed: SystemTime,
+    /// What could not be looked at when names were last looked at.
+    unseen: Vec<(PathBuf, io::Error)>,
 }
 
 impl Files {
@@ -57,6 +60,7 @@ impl Files {
             names: BTreeMap::new(),
             directories: BTreeMap::new(),
             listed: SystemTime::UNIX_EPOCH,
+            unseen: Vec::new(),
         };
         files.find();
         files
@@ -65,6 +69,11 @@ impl Files {
     /// The paths that are written.
     pub(super) fn bases(&self) -> impl Iterator<Item = &PathBuf> {
         self.bases.keys()
+    }
+
+    /// What could not be looked at when names were last looked at.
+    pub(super) fn take_unseen(&mut self) -> Vec<(PathBuf, io::Error)> {
+        std::mem::take(&mut self.unseen)
     }
 
     /// Whether a path that is written was found, when names were last looked at.
@@ -93,12 +102,14 @@ impl Files {
         self.listed = SystemTime::now();
         let mut matches: BTreeMap<PathBuf, String> = BTreeMap::new();
         let mut directories = BTreeSet::new();
+        let mut unseen = Vec::new();
         for pattern in &self.patterns {
             let path = Path::new(pattern);
             if path.is_dir() {
                 directories.extend([own(path)]);
                 directories.extend(path.parent().map(own));
-                let logs = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+                let listing = std::fs::read_dir(path).map_err(|error| unseen.push((path.to_owned(), error)));
+                let logs = listing.into_iter().flatten().flatten().map(|entry| entry.file_name());
                 let logs = logs.filter(|name| is_log(name));
                 matches.extend(logs.map(|name| (path.join(name), pattern.clone())));
                 continue;
@@ -114,7 +125,8 @@ impl Files {
                 .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
                 .collect();
             directories.insert(own(&fixed));
-            for found in glob::glob(pattern).into_iter().flatten().flatten() {
+            let found = glob::glob(pattern).into_iter().flatten();
+            for found in found.filter_map(|found| found.map_err(|error| unseen.push(whole(error))).ok()) {
                 directories.extend(found.parent().map(own));
                 matches.insert(found, pattern.clone());
             }
@@ -132,6 +144,9 @@ impl Files {
                 self.names.entry(own(directory)).or_default().insert(name.to_owned(), path.clone());
             }
         }
+        unseen.extend(matches.keys().filter_map(|base| Some((base.clone(), base.metadata().err()?))));
+        unseen.retain(|(_, error)| error.kind() != io::ErrorKind::NotFound);
+        self.unseen = unseen;
         self.bases = matches;
         self.directories =
             directories.into_iter().map(|directory| (modified(&directory), directory)).map(|(t, d)| (d, t)).collect();
@@ -193,6 +208,11 @@ impl Files {
 fn is_log(name: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.ends_with(b".log") && !name.starts_with(b".")
+}
+
+/// What a pattern ran into, and where.
+fn whole(error: glob::GlobError) -> (PathBuf, io::Error) {
+    (error.path().to_owned(), error.into())
 }
 
 /// A directory's path, `.` where it is empty.

@@ -4,9 +4,9 @@
 use super::Follower;
 use super::tail::Tail;
 use crate::attribute::Given;
-use crate::event::Timestamp;
+use crate::event::{Timestamp, clip};
 use crate::ledger::SourceState;
-use crate::source::Batch;
+use crate::source::{Batch, TROUBLE};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl Follower {
     ) -> bool {
         let collected = std::mem::take(&mut self.collected);
         let state = self.state((collected.counts.bytes > 0).then_some(now));
-        self.told = Some(SourceState { last_read: None, ..state });
+        self.told = Some(SourceState { last_read: None, ..state.clone() });
         send(Batch {
             source: Arc::clone(&self.options.name),
             found: collected.found,
@@ -65,7 +65,22 @@ impl Follower {
 
     fn state(&self, last_read: Option<Timestamp>) -> SourceState {
         let lag_bytes = self.tails.iter().filter(|tail| tail.missing.is_none() || tail.is_open()).map(Tail::lag).sum();
-        SourceState { lag_bytes, last_read, up: self.tails.iter().any(|tail| tail.is_base && tail.is_open()) }
+        let opened = self.unreadable.iter().map(|(path, (why, is_base))| (path, why, *is_base));
+        let failing =
+            self.tails.iter().filter_map(|tail| Some((&tail.cursor.path, tail.failing.as_ref()?, tail.is_base)));
+        let mut troubles: Vec<_> = opened.chain(failing).collect();
+        // What is written comes first: that is missed most.
+        troubles.sort_by_key(|(path, _, is_base)| (!is_base, *path));
+        let trouble = troubles.first().map(|(path, why, _)| {
+            let more = match troubles.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            Arc::from(clip(&format!("{}: {why}{more}", path.display()), TROUBLE))
+        });
+        let up = self.tails.iter().any(|tail| tail.is_base && tail.is_open())
+            && !troubles.iter().any(|(_, _, is_base)| *is_base);
+        SourceState { lag_bytes, last_read, up, trouble }
     }
 
     fn given(&mut self, base: &PathBuf) -> Arc<Given> {

@@ -52,6 +52,10 @@ impl Follower {
         let first_sight: BTreeSet<String> =
             self.options.paths.iter().filter(|path| !self.sights.contains(*path)).cloned().collect();
         let entries = self.files.list();
+        self.unreadable.clear();
+        for (path, error) in self.files.take_unseen() {
+            self.cannot_read(&path, true, &error);
+        }
         self.sort_out();
         let inodes: HashSet<Inode> = entries.iter().map(|entry| entry.inode).collect();
         self.copies.retain(|inode, _| inodes.contains(inode));
@@ -100,7 +104,7 @@ impl Follower {
                         let tail = &mut self.tails[at];
                         (tail.is_base, tail.missing) = (entry.is_base, None);
                         found.insert(tail.id);
-                        self.complain(&entry.path, &error);
+                        self.cannot_read(&entry.path, entry.is_base, &error);
                     }
                 },
                 None => unknown.push(entry),
@@ -129,7 +133,7 @@ impl Follower {
         unknown.sort_by_key(|entry| (entry.is_base, entry.modified));
         for entry in unknown {
             if let Err(error) = self.meet(&entry, &first_sight, clock) {
-                self.complain(&entry.path, &error);
+                self.cannot_read(&entry.path, entry.is_base, &error);
             }
         }
         let mut rotations = [0; Rotation::ALL.len()];
@@ -207,7 +211,7 @@ impl Follower {
                     tail.open(file);
                     tail.grown = clock;
                 }
-                Err(error) => self.complain(&entry.path, &error),
+                Err(error) => self.cannot_read(&entry.path, entry.is_base, &error),
             }
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct Tail {
     /// Bytes that were there once and that its copy does not hold, and whether there may have been others.
     pub(super) lost: u64,
     pub(super) possibly_lost: bool,
+    /// Why it could not be read on.
+    pub(super) failing: Option<String>,
     /// Size and time of the last look.
     seen: Option<(u64, SystemTime)>,
 }
@@ -105,6 +107,7 @@ impl Tail {
             held_back: Vec::new(),
             lost: 0,
             possibly_lost: false,
+            failing: None,
             seen: None,
         }
     }

@@ -24,6 +24,7 @@ pub(super) struct Bench {
     pub(super) possible: u64,
     pub(super) skipped: u64,
     pub(super) up: bool,
+    pub(super) trouble: Option<Arc<str>>,
     pub(super) bytes: u64,
     /// The most that one batch brought.
     pub(super) most: u64,
@@ -62,6 +63,7 @@ impl Bench {
             possible: 0,
             skipped: 0,
             up: false,
+            trouble: None,
             bytes: 0,
             most: 0,
             rotations: [0; 3],
@@ -126,7 +128,7 @@ impl Bench {
             let (found, rows, rotations) = (&mut self.found, &mut self.rows, &mut self.rotations);
             let (lost, possible) = (&mut self.lost, &mut self.possible);
             let (deployments, skipped, up) = (&mut self.deployments, &mut self.skipped, &mut self.up);
-            let (bytes, most) = (&mut self.bytes, &mut self.most);
+            let (bytes, most, trouble) = (&mut self.bytes, &mut self.most, &mut self.trouble);
             let mut send = |batch: storagewatch::source::Batch| {
                 for item in batch.found {
                     match item {
@@ -149,6 +151,7 @@ impl Bench {
                 *bytes += batch.counts.bytes;
                 *most = batch.counts.bytes.max(*most);
                 *up = batch.state.up;
+                *trouble = batch.state.trouble;
                 rotations.iter_mut().zip(batch.counts.rotations).for_each(|(sum, more)| *sum += more);
                 true
             };

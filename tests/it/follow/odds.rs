@@ -385,3 +385,25 @@ fn a_copy_that_is_shorter_than_the_beginning_that_was_seen_ends_the_search() {
     found.sort_unstable();
     assert_eq!(found, [1, 2]);
 }
+
+#[test]
+fn what_cannot_be_read_is_told_until_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("app.log"), "").unwrap();
+    // Nobody can read a link that leads to itself, whoever runs this.
+    let broken = directory.path().join("broken.log");
+    std::os::unix::fs::symlink(&broken, &broken).unwrap();
+    std::fs::create_dir(directory.path().join("logs")).unwrap();
+    let mut bench = Bench::of(directory, &["app.log", "*.log", "logs"]);
+    bench.turn();
+    let trouble = bench.trouble.clone().expect("it is told");
+    assert!(trouble.contains("broken.log: cannot be read: ") && !trouble.contains("more"), "{trouble}");
+    assert!(!bench.up, "a part of it is missing");
+    // What can be read is.
+    bench.write("app.log", 2);
+    bench.check();
+    std::fs::remove_file(&broken).unwrap();
+    bench.write("broken.log", 1);
+    bench.check();
+    assert_eq!((bench.up, bench.trouble.clone()), (true, None));
+}

@@ -258,7 +258,12 @@ pub(crate) fn view() -> View {
     counts.lost_bytes = 17;
     counts.possible_losses = 1;
     counts.rotations[Rotation::Renamed as usize] = 2;
-    let state = SourceState { lag_bytes: 512, last_read: Some(LAST), up: true };
+    let state = SourceState {
+        lag_bytes: 512,
+        last_read: Some(LAST),
+        up: true,
+        trouble: Some(Arc::from("<b>\u{1b}a.log: permission denied")),
+    };
     view.sources.insert(Arc::from("files"), (counts, state));
     view.sources.insert(Arc::from("never read"), Default::default());
     let alert = alert();
