@@ -1,10 +1,10 @@
 //! The HTTP server: the status page, the metrics, the state of things.
 //!
 //! Enters a bound listener, a reader of the ledger and a stop signal; leaves answers. Nothing here reads a request's
-//! body, and a client that is slow to ask or to take its answer, or too many of them, cannot hold it up for ever. The routes are in
-//! `routes`, what every request must pass in `guard`.
+//! body. The routes are in `routes`, what every request must pass in `guard`, who may stay connected in `connections`.
 
 mod assets;
+mod connections;
 mod guard;
 mod page;
 mod patience;
@@ -12,39 +12,22 @@ mod routes;
 mod status;
 mod stream;
 
+pub(crate) use connections::accept;
+
 use crate::alert::notifier::Page;
 use crate::event::Timestamp;
 use crate::ledger::Reader;
 use crate::source::webhook::Requests;
-use axum::Router;
-use axum::extract::ConnectInfo;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
-/// Connections that are served at a time. Further ones wait in the system's queue.
+/// Connections that are served at a time.
 const CONNECTIONS: usize = 64;
-
-/// How long a client may take to send a request's head, and how long a connection may idle between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// How long answers under way may take once the server stops.
-const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long to wait where the system gives no connection, for want of file descriptors as a rule.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the routes show and use.
 #[derive(Clone, Debug)]
@@ -94,56 +77,4 @@ pub async fn serve(
     };
     accept(listener, router, CONNECTIONS, stop).await;
     Ok(())
-}
-
-/// Serves a router on so many connections at a time, until `stop`.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    router: Router,
-    most: usize,
-    stop: impl Future<Output = ()> + Send + 'static,
-) {
-    let (stopping, told) = watch::channel(());
-    let mut connections = JoinSet::new();
-    let mut stop = pin!(stop);
-    loop {
-        tokio::select! {
-            () = &mut stop => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < most => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(connection(stream, peer, router.clone(), told.clone()));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no connection could be accepted");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
-    drop(listener);
-    // Idle connections close at once; what takes longer is an answer under way, or a client that never asks.
-    drop(stopping);
-    let finished = async { while connections.join_next().await.is_some() {} };
-    if timeout(FINISH_TIMEOUT, finished).await.is_err() {
-        tracing::debug!("answers were still under way");
-    }
-}
-
-/// Serves one connection until it closes, and once the server stops, until the answer under way is finished.
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stopping: watch::Receiver<()>) {
-    let service = TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer))));
-    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(patience::Patient::new(stream)), service));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        _ = stopping.changed() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, error, "a connection broke");
-    }
 }

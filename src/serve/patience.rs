@@ -4,8 +4,10 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
@@ -13,15 +15,41 @@ use tokio::time::{Sleep, sleep};
 /// How long a client may take nothing of an answer that waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// When a connection was last given something, shared with whoever decides which one makes room.
+#[derive(Clone)]
+pub(super) struct Headway {
+    since: Instant,
+    /// In milliseconds since then.
+    last: Arc<AtomicU64>,
+}
+
+impl Default for Headway {
+    fn default() -> Self {
+        Self { since: Instant::now(), last: Arc::default() }
+    }
+}
+
+impl Headway {
+    fn note(&self) {
+        self.last.store(self.since.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// For how long it has been given nothing.
+    pub(super) fn idle(&self) -> Duration {
+        self.since.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+    }
+}
+
 /// A connection with a limit on how long a write may make no headway.
 pub(super) struct Patient {
     stream: TcpStream,
     waiting: Option<Pin<Box<Sleep>>>,
+    headway: Headway,
 }
 
 impl Patient {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, waiting: None }
+    pub(super) fn new(stream: TcpStream, headway: Headway) -> Self {
+        Self { stream, waiting: None, headway }
     }
 
     /// Notes whether a write made headway.
@@ -48,6 +76,9 @@ impl AsyncRead for Patient {
 impl AsyncWrite for Patient {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.headway.note();
+        }
         self.note(written, context)
     }
 
@@ -57,6 +88,9 @@ impl AsyncWrite for Patient {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.headway.note();
+        }
         self.note(written, context)
     }
 

@@ -431,3 +431,25 @@ fn clients_that_never_read_their_answers_do_not_lock_others_out() {
     assert_eq!(server.get("/-/healthy").status, 200);
     drop(greedy);
 }
+
+#[test]
+fn clients_that_say_nothing_make_room_for_those_that_ask() {
+    let server = Server::start(view());
+    let mut listener = server.listen();
+    listener.next().unwrap();
+    // Silent ones, those that never finish what they ask, and those that asked once and stay.
+    let mut idle: Vec<_> = (0..150)
+        .map(|number| {
+            let mut client = server.connect();
+            let said = ["", "GET /metr", "GET /-/healthy HTTP/1.1\r\nHost: localhost\r\n\r\n"][number % 3];
+            client.write_all(said.as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    for _ in 0..3 {
+        let began = Instant::now();
+        assert_eq!(server.get("/metrics").status, 200);
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        idle.extend((0..20).map(|_| server.connect()));
+    }
+}
