@@ -8,6 +8,7 @@
 mod alarm;
 mod intake;
 mod remotes;
+mod screen;
 mod sources;
 mod summary;
 
@@ -20,6 +21,7 @@ use crate::serve::{ReloadError, Serving, serve};
 use crate::source::webhook::Requests;
 use anyhow::Context;
 use intake::Intake;
+use screen::Screen;
 use sources::Sources;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -45,7 +47,8 @@ const STOP: Duration = Duration::from_millis(4500);
 
 /// Watches until a signal or the end of standard input.
 pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
-    start_log(&config);
+    let screen = Screen::find();
+    start_log(&config, screen.clone());
     let config = Arc::new(config);
     let keeper = Keeper::open(config.state_dir.as_deref(), rules(&config))?;
     if config.state_dir.is_none() {
@@ -99,7 +102,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let server = runtime.spawn(serve(listener, serving, async {
         let _ = stopped.await;
     }));
-    let summary = std::io::stdout().is_terminal().then(|| summary::Summary::start(reader.clone()));
+    let summary = screen.map(|screen| summary::Summary::start(reader.clone(), screen));
     let ended = sources.start()?;
     intake.apply(webhooks)?;
     let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
@@ -243,16 +246,19 @@ fn rules(config: &Arc<Config>) -> Rules {
     }
 }
 
-fn start_log(config: &Config) {
+fn start_log(config: &Config, screen: Option<Screen>) {
     let log = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
         .with_max_level(config.log_level.filter())
         .with_target(false)
         .with_ansi(std::io::stderr().is_terminal());
+    // Where it goes elsewhere than the summary, it goes by itself.
+    let screen = screen.filter(|_| std::io::stderr().is_terminal());
     // A second call in one process finds the log started.
-    let _ = match config.log_format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    let _ = match (config.log_format, screen) {
+        (LogFormat::Text, Some(screen)) => log.with_writer(screen).try_init(),
+        (LogFormat::Text, None) => log.with_writer(std::io::stderr).try_init(),
+        (LogFormat::Json, Some(screen)) => log.with_writer(screen).json().flatten_event(true).try_init(),
+        (LogFormat::Json, None) => log.with_writer(std::io::stderr).json().flatten_event(true).try_init(),
     };
 }
 

@@ -4,6 +4,7 @@
 use super::hour::Hour;
 use crate::attribute::Evidence;
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
+use crate::policy::{Verdict, judge_expecting};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,16 @@ pub struct PlaceCounts {
     /// What happened within the last hour, as far as this run has seen it.
     #[serde(skip)]
     pub hour: Hour,
+}
+
+impl PlaceCounts {
+    /// What to make of it where it runs: the gravest of what its accesses mean there.
+    pub fn verdict(&self, hosting: Hosting) -> Verdict {
+        let seen = Outcome::ALL.into_iter().zip(self.outcomes).filter(|(_, count)| *count > 0);
+        let kind = self.deployment_type.as_deref();
+        let verdicts = seen.map(|(outcome, _)| judge_expecting(self.expects_direct, hosting, kind, outcome).0);
+        verdicts.min().unwrap_or(Verdict::Healthy)
+    }
 }
 
 /// A histogram of sizes.

@@ -7,7 +7,7 @@ mod chart;
 mod tables;
 mod words;
 
-use super::status::{Shown, verdict};
+use super::status::Shown;
 use crate::alert::{Alert, annotations};
 use crate::event::{Outcome, Timestamp};
 use crate::ledger::{Place, PlaceCounts};
@@ -174,7 +174,7 @@ fn deployments(shown: &Shown, firing: &[&Alert]) -> Markup {
         firing.iter().filter_map(|alert| Some((alert.key.deployment.as_deref()?, alert.key.hosting?))).collect();
     let mut places: Vec<(&Place, &Arc<PlaceCounts>)> = shown.view.places.iter().collect();
     places.sort_by_cached_key(|(place, counts)| {
-        (!firing.contains(&(&*place.deployment, place.hosting)), verdict(place, counts))
+        (!firing.contains(&(&*place.deployment, place.hosting)), counts.verdict(place.hosting))
     });
     let (first, rest) = places.split_at(places.len().min(AT_ONCE));
     html! {

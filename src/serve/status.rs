@@ -6,7 +6,6 @@ use super::Serving;
 use crate::alert::{Alert, annotations};
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
 use crate::ledger::{PathState, Place, PlaceCounts, Rotation, Skipped, SourceCounts, SourceState, View};
-use crate::policy::{Verdict, judge_expecting};
 use crate::probe::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -129,14 +128,6 @@ pub(super) fn change(before: &Shown, now: &Shown) -> Option<(&'static str, Value
     (!changed.is_empty()).then_some(("change", Value::Object(changed)))
 }
 
-/// What to make of a deployment: the gravest of what its accesses mean there.
-pub(super) fn verdict(place: &Place, counts: &PlaceCounts) -> Verdict {
-    let seen = Outcome::ALL.into_iter().zip(counts.outcomes).filter(|(_, count)| *count > 0);
-    let kind = counts.deployment_type.as_deref();
-    let verdicts = seen.map(|(outcome, _)| judge_expecting(counts.expects_direct, place.hosting, kind, outcome).0);
-    verdicts.min().unwrap_or(Verdict::Healthy)
-}
-
 fn alert(alert: &Alert, page: &str) -> Value {
     let key = &alert.key;
     let annotations = annotations(alert, page).into_iter().map(|(name, value)| (name.to_owned(), json!(value)));
@@ -169,7 +160,7 @@ fn deployment(place: &Place, counts: &PlaceCounts, now: Timestamp) -> Value {
         "size_bytes": counts.sizes.sum,
         "overflows": counts.overflows,
         "truncated": counts.truncated,
-        "verdict": verdict(place, counts).as_str(),
+        "verdict": counts.verdict(place.hosting).as_str(),
     })
 }
 

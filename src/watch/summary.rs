@@ -1,10 +1,12 @@
 //! The summary that lives on a terminal while the program runs.
 
+use super::screen::Screen;
 use crate::event::Outcome;
-use crate::ledger::{Reader, View};
-use crate::plain::safe;
-use std::fmt::Write as _;
-use std::io::Write as _;
+use crate::ledger::{Place, PlaceCounts, Reader, View};
+use crate::plain::{bytes, grouped, safe};
+use std::cmp::Reverse;
+use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,8 +14,19 @@ use std::time::Duration;
 /// How often it is drawn.
 const EACH: Duration = Duration::from_secs(1);
 
-/// Deployments that are shown.
+/// Deployments that are shown at the most.
 const ROWS: usize = 20;
+
+/// Lines that are not deployments: a heading, how many more there are, the rate, the alerts, the last failure, trouble, and one
+/// that stays free for the cursor.
+const OTHER_LINES: usize = 7;
+
+/// How wide the counts are, in the order of [`Outcome::ALL`].
+const WIDTHS: [usize; Outcome::ALL.len()] = [11, 13, 13, 7];
+
+/// How wide the hosting is, and how wide a name may get.
+const HOSTING: usize = 11;
+const NAME: usize = 40;
 
 /// Draws until it is dropped.
 pub(super) struct Summary {
@@ -22,23 +35,18 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn start(reader: Reader) -> Self {
+    pub(super) fn start(reader: Reader, screen: Screen) -> Self {
         let (stop, stopped) = sync_channel(0);
         let thread = std::thread::spawn(move || {
-            let mut height = 0;
             let mut before = None;
             loop {
                 let last = matches!(stopped.recv_timeout(EACH), Err(RecvTimeoutError::Disconnected));
                 let view = reader.view();
                 let lines: u64 = view.sources.values().map(|(counts, _)| counts.lines).sum();
                 let rate = before.replace(lines).map_or(0, |before| lines.saturating_sub(before));
-                let text = draw(&view, rate);
-                let mut out = std::io::stdout().lock();
-                let up = if height > 0 { format!("\x1b[{height}A\x1b[J") } else { String::new() };
-                let _ = out.write_all(format!("{up}{text}").as_bytes()).and_then(|()| out.flush());
-                height = text.lines().count();
+                screen.draw(draw(&view, rate, Screen::size()));
                 if last {
-                    return;
+                    return screen.leave();
                 }
             }
         });
@@ -55,40 +63,99 @@ impl Drop for Summary {
     }
 }
 
-fn draw(view: &View, rate: u64) -> String {
+/// Writes the summary so that it fits into so many columns and lines.
+fn draw(view: &View, rate: u64, (columns, lines): (usize, usize)) -> String {
+    // A line that fills the last column may wrap.
+    let columns = columns.saturating_sub(1).max(1);
     let mut text = String::new();
-    let width =
-        view.places.keys().take(ROWS).map(|place| place.deployment.chars().count()).max().unwrap_or(0).clamp(10, 40);
-    let _ = write!(text, "{:width$}  {:11}", "deployment", "hosting");
-    for outcome in Outcome::ALL {
-        let _ = write!(text, "  {outcome:>13}");
-    }
-    text.push('\n');
-    for (place, counts) in view.places.iter().take(ROWS) {
-        let name: String = safe(&place.deployment).chars().take(width).collect();
-        let _ = write!(text, "{name:width$}  {:11}", place.hosting);
-        for count in counts.outcomes {
-            let _ = write!(text, "  {count:>13}");
+    let mut line = |line: &str| {
+        let _ = writeln!(text, "{}", safe(line).chars().take(columns).collect::<String>().trim_end());
+    };
+    let longest = view.places.keys().map(|place| place.deployment.chars().count()).max().unwrap_or(0).clamp(10, NAME);
+    // A name is worth more than what else there is no room for.
+    let with = |outcomes: usize| longest + WIDTHS.iter().take(outcomes).map(|width| width + 2).sum::<usize>();
+    let has_hosting = columns >= with(WIDTHS.len()) + HOSTING + 2;
+    let outcomes = if columns >= with(WIDTHS.len()) { WIDTHS.len() } else { WIDTHS.len() - 1 };
+    let width = longest.saturating_sub(with(outcomes).saturating_sub(columns)).max(10);
+    let row = |name: &str, hosting: &str, counts: [String; Outcome::ALL.len()]| {
+        let name: String = safe(name).chars().take(width).collect();
+        let mut row = format!("{name:width$}");
+        if has_hosting {
+            let _ = write!(row, "  {hosting:HOSTING$}");
         }
-        text.push('\n');
+        for (count, width) in counts.iter().zip(WIDTHS).take(outcomes) {
+            let _ = write!(row, "  {count:>width$}");
+        }
+        row
+    };
+    line(&row("deployment", "hosting", Outcome::ALL.map(|outcome| outcome.to_string())));
+    let mut places: Vec<(&Place, &Arc<PlaceCounts>)> = view.places.iter().collect();
+    // Those first that want attention, and of these the busiest.
+    places.sort_by_key(|(place, counts)| (counts.verdict(place.hosting), Reverse(counts.outcomes.iter().sum::<u64>())));
+    let rows = lines.saturating_sub(OTHER_LINES).clamp(1, ROWS);
+    for (place, counts) in places.iter().take(rows) {
+        line(&row(&place.deployment, place.hosting.as_str(), counts.outcomes.map(|count| count.to_string())));
     }
-    if view.places.len() > ROWS {
-        let _ = writeln!(text, "and {} more", view.places.len() - ROWS);
+    if places.len() > rows {
+        line(&format!("and {} more", grouped((places.len() - rows) as u64)));
     }
     let lag: u64 = view.sources.values().map(|(_, state)| state.lag_bytes).sum();
-    let _ = writeln!(text, "{rate} lines a second, {lag} bytes to read");
-    if let Some(row) = view.failures.front() {
-        let time = row.event.time.map(|time| time.to_string()).unwrap_or_default();
-        let what = format!(
-            "last: {time} {} {} {}",
-            row.attribution.deployment,
-            row.event.outcome,
-            row.event.error.as_deref().unwrap_or_default()
-        );
-        let _ = writeln!(text, "{}", safe(&what).chars().take(100).collect::<String>());
+    let down = view.sources.values().filter(|(_, state)| !state.up).count();
+    let behind = if lag > 0 { format!(", {} behind", bytes(lag)) } else { String::new() };
+    let sources = if down > 0 { format!(", {down} of {} sources down", view.sources.len()) } else { String::new() };
+    line(&format!("{} lines a second{behind}{sources}", grouped(rate)));
+    let firing: Vec<_> = view.alerts.iter().filter(|alert| alert.is_firing()).collect();
+    if let Some(first) = firing.iter().min_by_key(|alert| alert.key.severity) {
+        let of = first.key.deployment.as_deref().or(first.key.source.as_deref()).unwrap_or_default();
+        let more = if firing.len() > 1 { format!(" and {} more", firing.len() - 1) } else { String::new() };
+        line(&format!("{} alert: {} {of}{more}", first.key.severity.as_str(), first.key.name));
+    }
+    if let Some(failure) = view.failures.front() {
+        let time = failure.event.time.map(|time| time.to_string()).unwrap_or_default();
+        let error = failure.event.error.as_deref().or(failure.event.reason.as_deref()).unwrap_or_default();
+        line(&format!("last: {time} {} {} {error}", failure.attribution.deployment, failure.event.outcome));
     }
     if let Some(trouble) = &view.trouble {
-        let _ = writeln!(text, "not committed: {}", safe(trouble).chars().take(100).collect::<String>());
+        line(&format!("not committed: {trouble}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Hosting;
+
+    fn view(deployments: usize) -> View {
+        let mut view = View { trouble: Some("no space left on the device ".repeat(9)), ..View::default() };
+        for number in 0..deployments {
+            let place = Place { deployment: Arc::from(format!("happy-otter-{number:03}")), hosting: Hosting::Cloud };
+            let failed = u64::from(number == 77);
+            let counts = PlaceCounts { outcomes: [number as u64, 0, failed, 0], ..PlaceCounts::default() };
+            view.places.insert(place, Arc::new(counts));
+        }
+        view
+    }
+
+    #[test]
+    fn it_fits_the_screen_whatever_its_size() {
+        for (columns, lines) in [(80, 24), (40, 10), (20, 5), (200, 60), (1, 1)] {
+            for deployments in [0, 1, 100] {
+                let text = draw(&view(deployments), 7, (columns, lines));
+                assert!(text.lines().all(|line| line.chars().count() < columns.max(2)), "{columns}: {text}");
+                assert!(text.lines().count() < lines.max(8), "{lines}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_fails_comes_first() {
+        let text = draw(&view(100), 1234, (80, 24));
+        let second = text.lines().nth(1).unwrap();
+        assert!(second.starts_with("happy-otter-077") && !second.contains("cloud"), "{text}");
+        assert!(text.contains("\nand 83 more\n1,234 lines a second\n"), "{text}");
+        assert!(draw(&view(1), 0, (90, 24)).contains("  cloud  "));
+        let narrow = draw(&view(1), 0, (60, 24));
+        assert!(narrow.contains("\nhappy-otter-000 ") && !narrow.contains("other"), "{narrow}");
+    }
 }

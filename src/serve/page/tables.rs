@@ -10,7 +10,6 @@ use crate::ledger::{PathState, Place, PlaceCounts, Skipped, SourceCounts, Source
 use crate::plain::grouped;
 use crate::probe::Path;
 use crate::row::{Column, Row};
-use crate::serve::status::verdict;
 use maud::{Markup, html};
 use std::sync::Arc;
 
@@ -146,7 +145,7 @@ fn deployment(place: &Place, counts: &PlaceCounts, now: Timestamp) -> Markup {
     }
     let causes = Cause::ALL.into_iter().zip(counts.causes).filter(|(_, count)| *count > 0);
     let causes: Vec<String> = causes.map(|(cause, count)| format!("{cause} {}", grouped(count))).collect();
-    let verdict = verdict(place, counts).as_str();
+    let verdict = counts.verdict(place.hosting).as_str();
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {
