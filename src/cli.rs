@@ -11,8 +11,9 @@ mod progress;
 mod report;
 mod watch;
 
-use clap::{Parser, Subcommand};
-use std::ffi::OsString;
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -66,10 +67,26 @@ enum Command {
     Print(print::Options),
 }
 
+/// What can be typed. A variable that is set to nothing counts as unset: compose files write such.
+fn what_can_be_typed() -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let without_empty = move |arg: clap::Arg| {
+        if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg }
+    };
+    let mut command = Arguments::command();
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |command| command.mut_args(without_empty));
+    }
+    command
+}
+
 /// Runs the command that was typed.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let typed: Vec<OsString> = arguments.into_iter().collect();
-    let command = match Arguments::try_parse_from(&typed) {
+    let parsed =
+        what_can_be_typed().try_get_matches_from(&typed).and_then(|matches| Arguments::from_arg_matches(&matches));
+    let command = match parsed {
         Ok(arguments) => arguments.command,
         Err(error) => return usage(&error, typed.get(1).and_then(|word| word.to_str()).unwrap_or_default()),
     };
@@ -121,7 +138,7 @@ fn usage(error: &clap::Error, first_word: &str) -> Exit {
     let mistake = mistake.join(" ");
     let mistake = mistake.strip_prefix("error: ").unwrap_or(&mistake);
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).filter(|tip| tip.contains("similar"));
-    let commands = <Arguments as clap::CommandFactory>::command();
+    let commands = Arguments::command();
     let command = commands.find_subcommand(first_word).map(|command| format!(" {}", command.get_name()));
     let mut line = mistake.to_owned();
     if let Some(tip) = tip {

@@ -17,6 +17,7 @@ use crate::alert::{self, DeploymentRules, SourceRules};
 use crate::config::{CommandLine, Config, LogFormat, SourceName};
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Keeper, Message, Reader, Rules, SCRAPES};
+use crate::plain::safe;
 use crate::serve::{ReloadError, Serving, serve};
 use crate::source::webhook::Requests;
 use anyhow::Context;
@@ -49,6 +50,9 @@ const STOP: Duration = Duration::from_millis(4500);
 pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let screen = Screen::find();
     start_log(&config, screen.clone());
+    for surprise in config.survey() {
+        tracing::warn!("{}", safe(&surprise));
+    }
     let config = Arc::new(config);
     let keeper = Keeper::open(config.state_dir.as_deref(), rules(&config))?;
     if config.state_dir.is_none() {

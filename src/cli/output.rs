@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+/// How wide anything is written at the most.
+const MOST_COLUMNS: u16 = 400;
+
 /// Where to write.
 #[derive(Clone, Debug)]
 pub(super) enum Destination {
@@ -26,14 +29,14 @@ impl Destination {
         matches!(self, Self::Stdout) && io::stdout().is_terminal()
     }
 
-    /// How wide the terminal is; 140 columns where there is none.
+    /// How wide the terminal is. Where there is none, a table may be as wide as it needs.
     pub(super) fn width(&self) -> u16 {
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let width = match self {
             Self::Stdout => columns.or_else(|| comfy_table::Table::new().width().filter(|_| self.is_terminal())),
             Self::File(_) => None,
         };
-        width.unwrap_or(140).clamp(60, 400)
+        width.unwrap_or(MOST_COLUMNS).clamp(60, MOST_COLUMNS)
     }
 
     /// Opens it.

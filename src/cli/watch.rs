@@ -1,7 +1,7 @@
 //! `storagewatch watch`.
 
+use super::Exit;
 use super::options::Fallback;
-use super::{Exit, say};
 use crate::alert::Address;
 use crate::config::{CommandLine, Config, DeploymentTemplate, LogFormat, LogLevel, Start, Watched};
 use crate::config::{file, remote, survey, values};
@@ -92,9 +92,6 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> anyhow::Result<Exit> {
     let command_line = options.command_line()?;
     let config = Config::load(&command_line)?;
-    for surprise in config.survey() {
-        say(&surprise);
-    }
     crate::watch::run(config, &command_line)?;
     Ok(Exit::Fine)
 }

@@ -134,6 +134,12 @@ impl File {
             }
             file.read_remote(&source, directory, &mut names)?;
         }
+        let listen = file.listen.unwrap_or(DEFAULT_LISTEN);
+        if !file.webhooks.is_empty() && listen.port() != 0 && file.ingest_listen == Some(listen) {
+            let what =
+                format!("ingest_listen: the page is served at {listen} already; webhooks need an address of their own");
+            return Err(top.wrong("ingest_listen", what));
+        }
         for (name, at, section) in top.named("deployment", &DEPLOYMENT)? {
             file.deployments.push(DeploymentRule {
                 pattern: values::name_pattern(&name).map_err(|what| Wrong::new(at, format!("deployment: {what}")))?,

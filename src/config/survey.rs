@@ -74,7 +74,6 @@ impl super::Config {
         said.extend(self.convex.iter().flat_map(super::remote::ConvexSource::survey));
         let receivers = &self.alerting.receivers;
         said.extend(receivers.iter().filter_map(|receiver| receiver.address.trouble()));
-        said.extend(self.webhooks.iter().filter_map(|webhook| webhook.warning(self.ingest_listen)));
         said
     }
 }

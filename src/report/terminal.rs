@@ -64,11 +64,15 @@ fn headline(report: &Report, style: Style) -> String {
     paint(&says, &format!("1;{}", code(gravest)), style)
 }
 
-/// The narrowest terminal on which deployments stand in a table.
-const TABLE_WIDTH: u16 = 136;
+/// The narrowest terminal on which deployments stand in a table, and how much of that is for their names.
+const TABLE_WIDTH: usize = 136;
+const NAME_WIDTH: usize = 18;
 
 fn deployments(report: &Report, style: Style) -> String {
-    if style.width < TABLE_WIDTH {
+    let names = report.deployments.iter().map(|deployment| safe(&deployment.attribution.deployment).chars().count());
+    let longest = names.max().unwrap_or(0);
+    // A name that is broken in two is found by nobody.
+    if usize::from(style.width) < TABLE_WIDTH + longest.saturating_sub(NAME_WIDTH) {
         return report.deployments.iter().map(|deployment| card(deployment, style)).collect::<Vec<_>>().join("\n\n");
     }
     let mut table = table(style);
@@ -82,7 +86,7 @@ fn deployments(report: &Report, style: Style) -> String {
     for (index, name) in header.iter().enumerate() {
         let constraint = match *name {
             // What may be long takes what is left.
-            "deployment" => ColumnConstraint::LowerBoundary(Width::Fixed(14)),
+            "deployment" => ColumnConstraint::LowerBoundary(Width::Fixed(longest.clamp(14, 300) as u16 + 1)),
             _ => ColumnConstraint::ContentWidth,
         };
         if let Some(column) = table.column_mut(index) {

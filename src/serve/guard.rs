@@ -45,8 +45,12 @@ fn host(headers: &HeaderMap) -> Option<&str> {
     hosts.next().is_none().then_some(host)
 }
 
-/// Whether a request comes from a page of another site, as browsers say with `Origin`.
+/// Whether a request comes from a page of another site, as browsers say with `Origin` and `Sec-Fetch-Site`.
 pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
+        return true;
+    }
     headers.get(header::ORIGIN).is_some_and(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
         origin.is_none() || origin != host(headers)
@@ -136,5 +140,11 @@ mod tests {
         check(Some("http://localhost:8080"), true);
         check(Some("https://evil.example"), true);
         check(Some("null"), true);
+        for (site, expected) in [("same-origin", false), ("none", false), ("same-site", true), ("cross-site", true)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost:10045"));
+            headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            assert_eq!(is_foreign(&headers), expected, "{site}");
+        }
     }
 }

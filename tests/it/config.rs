@@ -117,6 +117,10 @@ fn a_mistake_is_one_line_that_says_where_what_and_what_to_do() {
         (&source("silent_after = \"0s\""), "4:16: silent_after: '0s' is out of bounds; write 1s to 8784h"),
         // Webhooks.
         (
+            "listen = \"127.0.0.1:9\"\ningest_listen = \"127.0.0.1:9\"\n[[source.webhook]]\nname = \"x\"\nallow_unsigned = true",
+            "2:17: ingest_listen: the page is served at 127.0.0.1:9 already; webhooks need an address of their own",
+        ),
+        (
             "[[source.webhook]]\nname = \"x\"",
             "1:1: [[source.webhook]] has no secrets; add what Convex signs with, as in secrets = [\"env:CONVEX_WEBHOOK_SECRET\"], or what forwarders present, as in keys = [\"env:INGEST_KEY\"]",
         ),
@@ -542,9 +546,6 @@ fn every_option_of_watch_can_stand_in_the_environment() {
         ("DEPLOYMENT", "{name}", "--deployment"),
         ("HOSTING", "heroku", "--hosting"),
         ("CONFIG", "none.toml", "none.toml: no such file"),
-        // Empty values are mistakes too, and not silently the default.
-        ("STATE_DIR", "", "--state-dir"),
-        ("LISTEN", "", "--listen"),
     ] {
         let variable = format!("STORAGEWATCH_{variable}");
         let output = storagewatch().args(["watch"]).env(&variable, wrong).write_stdin("").output().unwrap();
@@ -552,6 +553,13 @@ fn every_option_of_watch_can_stand_in_the_environment() {
         assert_eq!(output.status.code(), Some(2), "{variable}: {err}");
         assert!(err.contains(option) && err.lines().count() == 1, "{variable}: {err}");
     }
+    // Set to nothing, as compose files do, is not set.
+    let mut command = storagewatch();
+    for name in ["CONVEX", "CONFIG", "STATE_DIR", "LINGER", "ALERTMANAGER", "LOG_LEVEL", "ENABLE_RELOAD", "LISTEN"] {
+        command.env(format!("STORAGEWATCH_{name}"), "");
+    }
+    let output = command.args(["watch", "--listen", "127.0.0.1:0"]).write_stdin("").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     // What is typed goes before the environment: the wrong address is never looked at, the missing file is.
     let output = storagewatch()
         .args(["watch", "--listen", "127.0.0.1:0", "--config", "typed.toml"])
