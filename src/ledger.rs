@@ -38,7 +38,7 @@ pub struct View {
     pub folded: u64,
     /// How long commits took.
     pub commits: CommitTimes,
-    /// The latest events that want attention, newest first.
+    /// The latest events that want attention, the one that was counted last first.
     pub failures: VecDeque<Arc<Row>>,
     /// Whether every source has caught up with what was there at the start.
     pub caught_up: bool,
@@ -50,6 +50,15 @@ pub struct View {
     pub alert_series: Arc<BTreeMap<Series, bool>>,
     /// Requests to receivers of notifications, in the order of [`Sent::ALL`](crate::alert::Sent::ALL).
     pub notifications: BTreeMap<Arc<str>, [u64; Sent::ALL.len()]>,
+}
+
+impl View {
+    /// The latest events that want attention, by when they happened, the newest first.
+    pub fn latest_failures(&self) -> Vec<&Arc<Row>> {
+        let mut failures: Vec<&Arc<Row>> = self.failures.iter().collect();
+        failures.sort_by_key(|row| std::cmp::Reverse(row.event.time));
+        failures
+    }
 }
 
 /// Upper bounds of the buckets of commit durations, in seconds.

@@ -2,10 +2,10 @@
 //!
 //! What a log brought may hold marks that steer a terminal or reorder what stands around them: they are spelt out.
 
-/// Whether a character could act on a terminal or reorder what is shown: controls and bidirectional marks.
+/// Whether a character could act on a terminal or reorder what is shown: controls, bidirectional marks, and what has no width.
 pub fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{061c}' | '\u{2060}'..='\u{2064}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 

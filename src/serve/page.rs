@@ -54,7 +54,7 @@ pub(super) fn page(shown: &Shown) -> String {
             (deployments(shown, &firing))
             section aria-labelledby="latest" {
                 h2 id="latest" { "Latest failures" }
-                div hidden[shown.view.failures.is_empty()] { (tables::failures(shown.view.failures.iter(), shown.now)) }
+                div hidden[shown.view.failures.is_empty()] { (tables::failures(shown.view.latest_failures().into_iter(), shown.now)) }
                 p hidden[!shown.view.failures.is_empty()] { "None is known." }
             }
             section id="probed" aria-labelledby="probes-heading" hidden[shown.view.probes.is_empty()] {
@@ -161,7 +161,7 @@ fn card(alert: Option<&Alert>, now: Timestamp) -> Markup {
             p { span data-field="description" { (text(of("description"))) } }
             p.quiet { span data-field="advice" { (text(of("advice"))) } }
             p.quiet {
-                "Fires since " (moment("since", alert.map(|alert| alert.since), now))
+                "Fired " (moment("since", alert.map(|alert| alert.since), now))
                 ", last " (moment("last", alert.map(|alert| alert.last), now)) "."
             }
         }

@@ -83,7 +83,7 @@ impl Shown {
     }
 
     fn failures(&self) -> Value {
-        let rows = self.view.failures.iter();
+        let rows = self.view.latest_failures().into_iter();
         rows.filter_map(|row| row.serialize(serde_json::value::Serializer).ok()).collect()
     }
 }

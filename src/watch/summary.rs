@@ -110,7 +110,7 @@ fn draw(view: &View, rate: u64, (columns, lines): (usize, usize)) -> String {
         let more = if firing.len() > 1 { format!(" and {} more", firing.len() - 1) } else { String::new() };
         line(&format!("{} alert: {} {of}{more}", first.key.severity.as_str(), first.key.name));
     }
-    if let Some(failure) = view.failures.front() {
+    if let Some(failure) = view.latest_failures().first() {
         let time = failure.event.time.map(|time| time.to_string()).unwrap_or_default();
         let error = failure.event.error.as_deref().or(failure.event.reason.as_deref()).unwrap_or_default();
         line(&format!("last: {time} {} {} {error}", failure.attribution.deployment, failure.event.outcome));

@@ -15,7 +15,7 @@ const byId = (id) => document.getElementById(id);
 
 // How values are written (words.rs).
 
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/g;
 const SHORT = { '\t': '\\t', '\n': '\\n', '\r': '\\r' };
 const LONGEST = 400;
 
@@ -371,6 +371,7 @@ let heard = 0;
 let asked = 0;
 
 function live(text, isGrave) {
+  stale(isGrave);
   write(byId('live'), text);
   byId('live').classList.toggle('grave', isGrave);
 }
@@ -379,6 +380,11 @@ function receive(event) {
   heard = Date.now();
   take(JSON.parse(event.data), event.type === 'status');
   live('Live.', false);
+}
+
+// What is shown is not what is so now.
+function stale(is) {
+  document.querySelector('header').classList.toggle('stale', is);
 }
 
 function lost() {
