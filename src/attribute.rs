@@ -197,6 +197,7 @@ fn has_cloud_shape(name: &str) -> bool {
 /// The banners that stood above the records of one input, by the stream they stood in.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Banners {
+    #[serde(with = "pairs")]
     latest: HashMap<Option<Arc<str>>, Banner>,
 }
 
@@ -234,6 +235,53 @@ impl Banners {
                 ..Origin::clone(origin)
             }),
             None => Arc::clone(origin),
+        }
+    }
+}
+
+/// Banners as a list of pairs in JSON, whose maps cannot have a key that is no text.
+mod pairs {
+    use super::Banner;
+    use serde::de::{MapAccess, SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+    use std::collections::HashMap;
+    use std::fmt;
+    use std::sync::Arc;
+
+    type Latest = HashMap<Option<Arc<str>>, Banner>;
+
+    pub(super) fn serialize<S: Serializer>(latest: &Latest, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(latest)
+    }
+
+    /// Reads pairs, or a map as it was written before there were pairs.
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Latest, D::Error> {
+        deserializer.deserialize_any(Either)
+    }
+
+    struct Either;
+
+    impl<'de> Visitor<'de> for Either {
+        type Value = Latest;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("banners by their streams")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Latest, A::Error> {
+            let mut latest = Latest::new();
+            while let Some((lane, banner)) = pairs.next_element()? {
+                latest.insert(lane, banner);
+            }
+            Ok(latest)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Latest, A::Error> {
+            let mut latest = Latest::new();
+            while let Some((lane, banner)) = map.next_entry()? {
+                latest.insert(Some(lane), banner);
+            }
+            Ok(latest)
         }
     }
 }
@@ -358,5 +406,19 @@ mod tests {
         assert_eq!((inside.deployment.as_deref(), inside.url.is_some()), (Some("local-x"), true));
         assert_eq!(complete(Origin::default()).deployment, None);
         assert_eq!(complete(named("other")).deployment.as_deref(), Some("other"));
+    }
+
+    #[test]
+    fn banners_are_kept_with_and_without_a_stream() {
+        let banner = |name: &str| Banner { url: None, deployment: Some(name.to_owned()) };
+        let mut banners = Banners::default();
+        banners.note(None, banner("a"));
+        banners.note(Some("b-1".into()), banner("b"));
+        let kept = serde_json::to_string(&banners).unwrap();
+        let again: Banners = serde_json::from_str(&kept).unwrap();
+        assert_eq!(again.latest, banners.latest);
+        let older = r#"{"latest":{"b-1":{"url":null,"deployment":"b"}}}"#;
+        let older: Banners = serde_json::from_str(older).unwrap();
+        assert_eq!(older.latest, HashMap::from([(Some("b-1".into()), banner("b"))]));
     }
 }

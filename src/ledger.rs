@@ -21,9 +21,17 @@ pub use store::StoreError;
 use crate::alert::{Sent, Series, Snapshot};
 use crate::event::Timestamp;
 use crate::row::Row;
+use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// What is kept in a row, as it is written down. None where it cannot be: then the row must stay as it is, since to remove
+/// it would mean that what was read is read again.
+pub(crate) fn written(kept: &impl Serialize) -> Option<String> {
+    let complain = |error: &serde_json::Error| tracing::error!("what is to be kept cannot be written down: {error}");
+    serde_json::to_string(kept).inspect_err(complain).ok()
+}
 
 /// Committed counts, as a scrape and the page show them. Cheap to clone.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@
 
 use super::rules::SourceRules;
 use crate::event::Timestamp;
-use crate::ledger::{SourceCounts, SourceState};
+use crate::ledger::{SourceCounts, SourceState, written};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -64,7 +64,7 @@ impl Watched {
 
     /// What is to be kept.
     pub(super) fn row(&self) -> Option<String> {
-        if self.heard.is_empty() { None } else { serde_json::to_string(&self.heard).ok() }
+        if self.heard.is_empty() { None } else { written(&self.heard) }
     }
 
     /// Notes that it is being kept.

@@ -8,7 +8,7 @@ use super::rules::{Rules, detail};
 use super::sources::{Condition, Watched, unheard};
 use super::{Alert, Delivery, Detail, Key, Name, Series, Snapshot};
 use crate::event::{Event, Outcome, Timestamp};
-use crate::ledger::{Place, PlaceCounts, Skipped, SourceCounts, SourceState};
+use crate::ledger::{Place, PlaceCounts, Skipped, SourceCounts, SourceState, written};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -272,8 +272,11 @@ impl Alerts {
     /// The rows that have changed; none removes one.
     pub fn rows(&self) -> Vec<(String, Option<String>)> {
         let row = |key: &Key| {
-            let name = serde_json::to_string(key).ok()?;
-            Some((name, self.all.get(key).and_then(|alert| serde_json::to_string(&**alert).ok())))
+            let alert = match self.all.get(key) {
+                Some(alert) => Some(written(&**alert)?),
+                None => None,
+            };
+            Some((written(key)?, alert))
         };
         self.changed.iter().filter_map(row).collect()
     }

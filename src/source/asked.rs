@@ -3,7 +3,7 @@
 use super::{Batch, Found};
 use crate::attribute::Given;
 use crate::event::Timestamp;
-use crate::ledger::{SourceCounts, SourceState};
+use crate::ledger::{SourceCounts, SourceState, written};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -31,8 +31,7 @@ impl Asked {
         state: SourceState,
         read_at: Timestamp,
     ) -> Batch {
-        // A row holds nothing that JSON could not say.
-        let row = row.and_then(|(name, row)| Some((name.to_owned(), Some(serde_json::to_string(row).ok()?))));
+        let row = row.and_then(|(name, row)| Some((name.to_owned(), Some(written(row)?))));
         Batch {
             source: Arc::clone(&self.name),
             found,

@@ -19,7 +19,7 @@ use crate::attribute::Given;
 use crate::config::DeploymentTemplate;
 use crate::config::survey::remedy;
 use crate::event::{Hosting, Timestamp};
-use crate::ledger::{Rotation, SourceState};
+use crate::ledger::{Rotation, SourceState, written};
 use cursor::Cursor;
 use files::{Files, Look};
 use identity::Inode;
@@ -143,8 +143,8 @@ impl Follower {
 
     /// The rows that another follower needs to go on where this one stands.
     pub fn rows(mut self) -> Vec<(String, String)> {
-        let sights = serde_json::to_string(&self.sights).ok().map(|sights| (SIGHTS.to_owned(), sights));
-        let tails = self.tails.iter_mut().map(Tail::row);
+        let sights = written(&self.sights).map(|sights| (SIGHTS.to_owned(), sights));
+        let tails = self.tails.iter_mut().filter_map(Tail::row);
         sights.into_iter().chain(tails.filter_map(|(name, row)| Some((name, row?)))).collect()
     }
 
@@ -154,7 +154,7 @@ impl Follower {
         let had = self.sights.len();
         self.sights.retain(|path| paths.contains(path));
         if self.sights.len() < had {
-            self.rows.push((SIGHTS.to_owned(), serde_json::to_string(&self.sights).ok()));
+            self.rows.extend(written(&self.sights).map(|sights| (SIGHTS.to_owned(), Some(sights))));
         }
     }
 

@@ -154,3 +154,47 @@ mod path {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Banner;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn a_cursor_that_holds_all_it_can_is_kept_as_it_is() {
+        let file = tempfile::tempfile().unwrap();
+        let inode = Inode::of(&file.metadata().unwrap());
+        let odd = PathBuf::from(std::ffi::OsString::from_vec(b"/x/\xff.log".to_vec()));
+        let mut cursor = Cursor::new(odd, "/x/app.log".into(), inode, b"\x00\xffhead".to_vec());
+        cursor.print = Print::of(b"before");
+        (cursor.offset, cursor.size, cursor.history, cursor.settled) = (u64::MAX, 7, 8, 9);
+        cursor.carried = b"begun".to_vec();
+        (cursor.compressed, cursor.named, cursor.rest) = (true, true, Rest::Told);
+        let banner = |lane: Option<&str>| (lane.map(Into::into), Banner { url: Some("u".into()), deployment: None });
+        for (lane, banner) in [banner(None), banner(Some("backend-1"))] {
+            cursor.banners.note(lane, banner);
+        }
+        let mut decoder = Decoder::default();
+        for line in [
+            "2026-01-30T02:26:40Z stdout P [LOG] 'Storage",
+            "backend-1  | [LOG] 'Storage access: direct' {",
+            r#"{"kind":"Completion","identityType":"x","timestamp":1.5,"executionId":"e","logLines":["[LOG] 'Storage access: direct'"]}"#,
+            "[LOG] 'Storage access: direct' {",
+        ] {
+            decoder.feed(line.as_bytes(), 0, &mut |_| {});
+        }
+        assert!(!decoder.is_settled());
+        cursor.open = Some(decoder);
+        let kept = serde_json::to_string(&cursor).unwrap();
+        let again: Cursor = serde_json::from_str(&kept).unwrap();
+        assert_eq!(again.path, cursor.path);
+        // A map has no order, so that texts are compared as values.
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        let mut pairs = [value(&kept), value(&serde_json::to_string(&again).unwrap())];
+        for kept in &mut pairs {
+            kept["banners"]["latest"].as_array_mut().unwrap().sort_by_key(ToString::to_string);
+        }
+        assert_eq!(pairs[0], pairs[1]);
+    }
+}

@@ -14,7 +14,7 @@ impl Follower {
     /// The rows of all files of which something has changed: what belongs together is kept together.
     fn changed_rows(&mut self) -> Vec<(String, Option<String>)> {
         let mut rows = std::mem::take(&mut self.rows);
-        rows.extend(self.tails.iter_mut().filter(|tail| tail.changed).map(Tail::row));
+        rows.extend(self.tails.iter_mut().filter(|tail| tail.changed).filter_map(Tail::row));
         rows
     }
 

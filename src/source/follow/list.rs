@@ -6,7 +6,7 @@ use super::files::Entry;
 use super::identity::{Inode, head_of, is_distinctive, open_same};
 use super::tail::Tail;
 use super::{Follower, SIGHTS};
-use crate::ledger::Rotation;
+use crate::ledger::{Rotation, written};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::Metadata;
 use std::io;
@@ -155,7 +155,7 @@ impl Follower {
         }
         if !first_sight.is_empty() {
             self.sights.extend(first_sight);
-            self.rows.push((SIGHTS.to_owned(), serde_json::to_string(&self.sights).ok()));
+            self.rows.extend(written(&self.sights).map(|sights| (SIGHTS.to_owned(), Some(sights))));
         }
     }
 

@@ -8,7 +8,7 @@ use super::files::{Entry, Look};
 use super::identity::{HEAD, Print, agree, is_distinctive, open_same, read_at};
 use super::reader::{RECENT, Reader};
 use crate::decode::{Decoder, first_origin};
-use crate::ledger::Skipped;
+use crate::ledger::{Skipped, written};
 use crate::scan::{Scanner, Splitter, first_byte};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -477,16 +477,16 @@ impl Tail {
         }
     }
 
-    /// The row that is kept; none if nothing is to be kept any more.
-    pub(super) fn row(&mut self) -> (String, Option<String>) {
+    /// The row that is kept: without a value if nothing is to be kept any more, none if it stays as it is.
+    pub(super) fn row(&mut self) -> Option<(String, Option<String>)> {
         self.changed = false;
         if self.forgotten {
-            return (self.id.to_string(), None);
+            return Some((self.id.to_string(), None));
         }
         if let Some(open) = &self.open {
             self.cursor.keep(&open.scanner);
         }
-        (self.id.to_string(), serde_json::to_string(&self.cursor).ok())
+        Some((self.id.to_string(), Some(written(&self.cursor)?)))
     }
 }
 

@@ -466,3 +466,23 @@ fn a_file_under_its_name_only_after_a_while() {
     bench.write("app.log", 1);
     bench.check();
 }
+
+#[test]
+fn a_file_with_a_banner_is_not_read_again_after_a_restart() {
+    for banner in
+        ["\u{258c} \u{2514}\u{2500} http://127.0.0.1:3210\n", "Watching logs for dev deployment happy-otter-123...\n"]
+    {
+        let mut bench = Bench::new();
+        bench.append("app.log", banner);
+        bench.write("app.log", 3);
+        bench.check();
+        for _ in 0..2 {
+            bench.kill();
+            bench.check();
+            bench.append("app.log", banner);
+            bench.write("app.log", 2);
+            bench.check();
+        }
+        assert_eq!(bench.rows.len(), 2, "a row of the file, and one of what was seen: {:?}", bench.rows);
+    }
+}
