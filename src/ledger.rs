@@ -10,7 +10,7 @@ mod scrapers;
 mod store;
 
 pub use counts::{
-    Exemplar, Hold, OTHER_DEPLOYMENTS, PathState, Place, PlaceCounts, Rotation, SIZE_BUCKETS, Sizes, Skipped,
+    Exemplar, Hold, OTHER_DEPLOYMENTS, PathState, Place, PlaceCounts, Probed, Rotation, SIZE_BUCKETS, Sizes, Skipped,
     SourceCounts, SourceState,
 };
 
@@ -40,8 +40,9 @@ pub struct View {
     pub places: BTreeMap<Place, Arc<PlaceCounts>>,
     /// Each source by its name: what was counted of it, and how it stands.
     pub sources: BTreeMap<Arc<str>, (SourceCounts, SourceState)>,
-    /// How the ways to a blob fared where they are probed, and by which source.
-    pub probes: BTreeMap<Place, (Arc<str>, [PathState; crate::probe::Path::ALL.len()])>,
+    /// How the ways to a blob fared where they are probed, by the deployment and the source that probes it: several may
+    /// probe one, or be unable to tell theirs apart.
+    pub probes: BTreeMap<(Place, Arc<str>), Probed>,
     /// How many deployments are counted together with others, because there were too many.
     pub folded: u64,
     /// How long commits took.

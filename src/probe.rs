@@ -61,6 +61,13 @@ pub struct Tried {
 }
 
 impl Tried {
+    /// What went wrong and what was behind it, in one text.
+    pub fn said(&self) -> Option<String> {
+        let texts = [&self.error, &self.cause].map(Option::as_deref);
+        let said: Vec<&str> = texts.into_iter().flatten().collect();
+        (!self.success && !said.is_empty()).then(|| said.join(": "))
+    }
+
     /// Why the blob was not read.
     pub fn class(&self) -> Option<Cause> {
         (!self.success).then(|| classify(self.error.as_deref(), self.cause.as_deref()))
@@ -136,11 +143,7 @@ impl Probe {
 
     /// What an access comes to.
     pub fn outcome(&self) -> Outcome {
-        match (self.direct.success, self.http.success) {
-            (true, _) => Outcome::Direct,
-            (false, true) => Outcome::HttpFallback,
-            (false, false) => Outcome::DirectFailed,
-        }
+        outcome(Path::ALL.map(|path| self.tried(path).success))
     }
 
     /// Whose it is, by what the application says of its deployment, else by the address that was probed.
@@ -181,6 +184,15 @@ impl Probe {
     fn is_worded_as_before(&self) -> bool {
         let has = |text: &Option<String>, words| text.as_ref().is_some_and(|text| text.contains(words));
         has(&self.direct.cause, "ECONNREFUSED") || has(&self.direct.error, "fetch failed")
+    }
+}
+
+/// What an access comes to where these paths work, in the order of [`Path::ALL`].
+pub fn outcome([direct, http]: [bool; Path::ALL.len()]) -> Outcome {
+    match (direct, http) {
+        (true, _) => Outcome::Direct,
+        (false, true) => Outcome::HttpFallback,
+        (false, false) => Outcome::DirectFailed,
     }
 }
 

@@ -9,7 +9,7 @@ use super::file::SILENCES;
 use super::printed::{Lines, hosting, quoted, word};
 use super::values::{self, SourceName, Start, parsed, written};
 use super::{ConfigError, Declared, FILES, File, STDIN, file};
-use crate::attribute::{Evidence, Given, attribute};
+use crate::attribute::{Evidence, Given, attribute, named_by_url};
 use crate::event::{Hosting, Origin};
 use crate::secret::Secret;
 use reqwest::Url;
@@ -232,6 +232,31 @@ impl ProbeSection {
     }
 }
 
+/// Says that several applications may look like one: no name is given, and no address tells it.
+fn nameless<'p>(probes: impl Iterator<Item = (&'p SourceName, &'p str, &'p Option<String>)>) -> Option<String> {
+    let nameless = probes.filter(|(_, url, deployment)| deployment.is_none() && named_by_url(url).is_none());
+    let names: Vec<String> = nameless.map(|(name, ..)| format!("'{name}'")).collect();
+    (names.len() > 1).then(|| {
+        format!(
+            "sources {}: no address tells their deployments' names; unless the applications do, all are shown as \
+             'unknown'; give each a deployment",
+            names.join(", ")
+        )
+    })
+}
+
+impl ProbeSection {
+    pub(super) fn survey(probes: &[Self]) -> Option<String> {
+        nameless(probes.iter().map(|probe| (&probe.name, &*probe.url, &probe.deployment)))
+    }
+}
+
+impl ProbeSource {
+    pub(super) fn survey(probes: &[Self]) -> Option<String> {
+        nameless(probes.iter().map(|probe| (&probe.name, &*probe.url, &probe.deployment)))
+    }
+}
+
 /// The variables that Convex's own tools take a key from: of a deployment in the cloud, and of one's own.
 pub const DEPLOY_KEY: &str = "CONVEX_DEPLOY_KEY";
 /// As [`DEPLOY_KEY`].
@@ -343,6 +368,20 @@ mod tests {
         {
             assert_eq!(said(fine), "", "{fine}");
         }
+    }
+
+    #[test]
+    fn several_probes_that_nobody_can_tell_apart_are_a_surprise() {
+        let said = |probes: &[(&str, Option<&str>)]| {
+            let named: Vec<_> =
+                probes.iter().map(|(url, name)| (name_of(url, ""), url, name.map(str::to_owned))).collect();
+            nameless(named.iter().map(|(name, url, deployment)| (name, **url, deployment))).unwrap_or_default()
+        };
+        let (one, other) = ("http://10.0.0.5:3211", "http://10.0.0.6:3211");
+        let both = said(&[(one, None), ("https://happy-otter-123.convex.site", None), (other, None)]);
+        assert!(both.contains("'10.0.0.5-3211', '10.0.0.6-3211'") && !both.contains("otter"), "{both}");
+        assert_eq!(said(&[(one, None), (other, Some("quiet-lemur"))]), "");
+        assert_eq!(said(&[(one, None)]), "");
     }
 
     #[test]

@@ -47,6 +47,7 @@ impl File {
         }
         let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
         said.extend(self.convex.iter().flat_map(super::remote::ConvexSection::survey));
+        said.extend(super::remote::ProbeSection::survey(&self.probes));
         said.extend(self.receivers().iter().filter_map(|receiver| receiver.address.trouble()));
         let listen = self.ingest_listen.unwrap_or(super::webhook::DEFAULT_LISTEN);
         for webhook in &self.webhooks {
@@ -72,6 +73,7 @@ impl super::Config {
     pub fn survey(&self) -> Vec<String> {
         let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
         said.extend(self.convex.iter().flat_map(super::remote::ConvexSource::survey));
+        said.extend(super::remote::ProbeSource::survey(&self.probes));
         let receivers = &self.alerting.receivers;
         said.extend(receivers.iter().filter_map(|receiver| receiver.address.trouble()));
         said

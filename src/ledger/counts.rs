@@ -5,6 +5,7 @@ use super::hour::Hour;
 use crate::attribute::Evidence;
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
 use crate::policy::{Verdict, judge_expecting};
+use crate::probe::Path;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -254,13 +255,28 @@ pub struct SourceState {
     pub trouble: Option<Arc<str>>,
 }
 
-/// How a way to a blob fared when it was last tried; not kept over a restart.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// How the ways to a blob fared when one source last tried them; not kept over a restart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probed {
+    /// When.
+    pub at: Timestamp,
+    /// What to make of it where the deployment runs.
+    pub verdict: Verdict,
+    /// In the order of [`Path::ALL`].
+    pub paths: [PathState; Path::ALL.len()],
+}
+
+/// How a way to a blob fared when it was last tried.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct PathState {
     /// Whether the blob was read.
     pub success: bool,
     /// How long it took, where that is known.
     pub duration: Option<Duration>,
+    /// Why it was not read, where it was not.
+    pub cause: Option<Cause>,
+    /// What the application said of that, at no great length.
+    pub error: Option<Arc<str>>,
 }
 
 #[cfg(test)]

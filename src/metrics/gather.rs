@@ -13,7 +13,10 @@ use crate::ledger::{
 use crate::probe::Path;
 use crate::source::webhook::Answer;
 use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric as Series, MetricFamily};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the program knows of itself, the ledger aside.
 #[derive(Clone, Debug, Default)]
@@ -65,13 +68,11 @@ pub fn gather(view: &View, own: &SelfState) -> Vec<Family> {
     for (place, counts) in &view.places {
         families.place(place, counts);
     }
-    for (place, (_, paths)) in &view.probes {
-        for (path, state) in Path::ALL.into_iter().zip(paths) {
-            let labels = [&*place.deployment, place.hosting.as_str(), path.as_str()];
-            families.gauge(Metric::ProbeSuccess, &labels, f64::from(state.success));
-            if let Some(duration) = state.duration {
-                families.gauge(Metric::ProbeDuration, &labels, duration.as_secs_f64());
-            }
+    for ((place, path), (success, Reverse(duration))) in worst(view) {
+        let labels = [&*place.deployment, place.hosting.as_str(), path.as_str()];
+        families.gauge(Metric::ProbeSuccess, &labels, f64::from(success));
+        if let Some(duration) = duration {
+            families.gauge(Metric::ProbeDuration, &labels, duration.as_secs_f64());
         }
     }
     for (series, fires) in &*view.alert_series {
@@ -97,6 +98,21 @@ pub fn gather(view: &View, own: &SelfState) -> Vec<Family> {
     families.gauge(Metric::BuildInfo, &[own.version, own.revision], 1.0);
     let process = own.process.iter().map(|proto| Family { proto: proto.clone(), notes: Vec::new() });
     families.0.into_iter().chain(process).filter(|family| !family.proto.get_metric().is_empty()).collect()
+}
+
+/// Whether a path worked and how long it took; the less of two is the worse.
+type Fared = (bool, Reverse<Option<Duration>>);
+
+/// How each path of each place fared: where several sources probe it, the worst of it, since no label tells them apart.
+fn worst(view: &View) -> BTreeMap<(&Place, Path), Fared> {
+    let mut worst = BTreeMap::new();
+    for ((place, _), probed) in &view.probes {
+        for (path, state) in Path::ALL.into_iter().zip(&probed.paths) {
+            let fared = (state.success, Reverse(state.duration));
+            worst.entry((place, path)).and_modify(|so_far| *so_far = fared.min(*so_far)).or_insert(fared);
+        }
+    }
+    worst
 }
 
 impl Family {

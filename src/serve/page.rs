@@ -59,7 +59,7 @@ pub(super) fn page(shown: &Shown) -> String {
             }
             section id="probed" aria-labelledby="probes-heading" hidden[shown.view.probes.is_empty()] {
                 h2 id="probes-heading" { "Probes" }
-                (tables::probes(shown.view.probes.iter()))
+                (tables::probes(shown.view.probes.iter(), shown.now))
             }
             section aria-labelledby="read" {
                 h2 id="read" { "Sources" }

@@ -5,7 +5,7 @@
 use super::Serving;
 use crate::alert::{Alert, annotations};
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
-use crate::ledger::{PathState, Place, PlaceCounts, Rotation, Skipped, SourceCounts, SourceState, View};
+use crate::ledger::{PathState, Place, PlaceCounts, Probed, Rotation, Skipped, SourceCounts, SourceState, View};
 use crate::probe::Path;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -79,7 +79,7 @@ impl Shown {
     }
 
     fn probes(&self) -> Value {
-        self.view.probes.iter().map(|(place, (source, paths))| probe(place, source, paths)).collect()
+        self.view.probes.iter().map(|((place, source), probed)| probe(place, source, probed)).collect()
     }
 
     fn failures(&self) -> Value {
@@ -194,13 +194,22 @@ fn source(name: &str, counts: &SourceCounts, state: &SourceState) -> Value {
     })
 }
 
-fn probe(place: &Place, source: &str, paths: &[PathState; Path::ALL.len()]) -> Value {
-    let path = |path: &PathState| json!({"success": path.success, "duration_seconds": path.duration.map(|duration| duration.as_secs_f64())});
+fn probe(place: &Place, source: &str, probed: &Probed) -> Value {
+    let path = |path: &PathState| {
+        json!({
+            "success": path.success,
+            "duration_seconds": path.duration.map(|duration| duration.as_secs_f64()),
+            "cause": path.cause.map(Cause::as_str),
+            "error": path.error.as_deref(),
+        })
+    };
     json!({
         "deployment": &*place.deployment,
         "hosting": place.hosting.as_str(),
         "source": source,
-        "paths": object(Path::ALL.map(Path::as_str), [path(&paths[0]), path(&paths[1])]),
+        "time": probed.at.to_string(),
+        "verdict": probed.verdict.as_str(),
+        "paths": object(Path::ALL.map(Path::as_str), probed.paths.each_ref().map(path)),
     })
 }
 

@@ -3,7 +3,7 @@
 use super::Found;
 use crate::attribute::Banners;
 use crate::decode::{Ignored, Item, Reading};
-use crate::event::Origin;
+use crate::event::{Event, Origin};
 use crate::ledger::{Skipped, SourceCounts};
 use crate::scan::{Counts, Sink};
 use std::sync::Arc;
@@ -34,8 +34,13 @@ impl Collected {
         if before == 0 {
             return;
         }
+        self.make_history_of(|event| event.offset < before);
+    }
+
+    /// Makes history of these events.
+    pub(super) fn make_history_of(&mut self, is_history: impl Fn(&Event) -> bool) {
         let found = std::mem::take(&mut self.found).into_iter().map(|found| match found {
-            Found::Event(event) if event.offset < before => Found::History(event),
+            Found::Event(event) if is_history(&event) => Found::History(event),
             other => other,
         });
         self.found = found.collect();

@@ -36,9 +36,6 @@ const ROW: &str = "poll";
 /// A question that is not refused for so long waits for something to be logged.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// How far clocks may differ that are taken to agree, in milliseconds.
-const SLACK: i64 = 2000;
-
 /// What to poll, and what is known of it.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -60,6 +57,9 @@ struct Place {
     cursor: Option<String>,
     /// What that entry is recognised by.
     last: Option<String>,
+    /// Whether it was asked for what it kept at the start: what it tells since is news.
+    #[serde(default)]
+    is_past_history: bool,
 }
 
 /// Polls one deployment.
@@ -137,8 +137,13 @@ impl Poller {
 
     async fn work(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) {
         if self.place.is_none() {
-            let place = Place { url: self.options.asked.url.to_string(), start: now().0, cursor: None, last: None };
-            self.place = Some(place);
+            self.place = Some(Place {
+                url: self.options.asked.url.to_string(),
+                start: now().0,
+                cursor: None,
+                last: None,
+                is_past_history: false,
+            });
             // Kept at once: after a kill it is still this start from which on everything counts.
             if self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send).is_err() {
                 return;
@@ -179,23 +184,26 @@ impl Poller {
         let (url, secret) = (Arc::clone(&self.options.asked.url), self.options.key.clone());
         let key = secret.reveal().map_err(|error| Trouble::NoKey(error.to_string()))?;
         let api = Api::new(client, &url, secret.to_string(), &key)?;
-        let greeting = api.greet().await?;
-        let mut cursor = self.first_cursor(&greeting, now());
+        let Greeting { origin, date, ahead } = api.greet(now).await?;
+        let start = self.place.as_ref().map_or(0, |place| place.start + ahead);
+        let mut cursor = self.first_cursor(start);
         let may_hide = |place: Option<&Place>, date: Option<Timestamp>| {
             let cursor = place.and_then(|place| place.cursor.as_ref()?.parse::<f64>().ok());
             // It is told to the second, and no cursor lies ahead of it as it should run.
             date.zip(cursor).is_some_and(|(date, cursor)| ((date.0 + 1000) as f64) < cursor)
         };
-        let mut reads_again = may_hide(self.place.as_ref(), greeting.date);
+        let mut reads_again = may_hide(self.place.as_ref(), date);
         // Whether its clock was looked at since something was last asked for with our cursor and answered.
         let mut is_checked = reads_again;
-        self.meet(greeting.origin, now, send)?;
+        self.meet(origin, now, send)?;
         loop {
             let body = {
                 let mut poll = std::pin::pin!(api.poll(if reads_again { "0" } else { &cursor }));
                 if let Ok(answered) = timeout(SETTLED, &mut poll).await {
                     answered?
                 } else {
+                    // Whatever it kept it would have told.
+                    self.end_history(now, send)?;
                     self.is_up(now, send)?;
                     // Nothing is logged, or nothing is shown: it may have been started anew between two questions.
                     let checked = std::mem::replace(&mut is_checked, true);
@@ -211,9 +219,11 @@ impl Poller {
                 Body::Whole(bytes) => {
                     let text = String::from_utf8_lossy(&bytes);
                     let answer = Answer::parse(&text).map_err(|error| not_the_api(&url, &error))?;
-                    if !answer.is_empty() {
+                    if answer.is_empty() {
+                        self.end_history(now, send)?;
+                    } else {
                         answer.cursor.clone_into(&mut cursor);
-                        self.take(answer, reads_again, now(), send)?;
+                        self.take(answer, reads_again, start, now(), send)?;
                         reads_again = false;
                     }
                 }
@@ -229,16 +239,19 @@ impl Poller {
     }
 
     /// Where to begin: behind what was read, else at everything that is kept, or at our start on the deployment's clock.
-    fn first_cursor(&self, greeting: &Greeting, now: Timestamp) -> String {
-        let Some(place) = &self.place else { return "0".to_owned() };
-        if let Some(cursor) = &place.cursor {
-            return cursor.clone();
+    fn first_cursor(&self, start: i64) -> String {
+        let cursor = self.place.as_ref().and_then(|place| place.cursor.clone());
+        let first = if self.options.from_beginning { 0 } else { start.max(0) };
+        cursor.unwrap_or_else(|| first.to_string())
+    }
+
+    /// Notes that there is no history, or none any more.
+    fn end_history(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
+        match &mut self.place {
+            Some(place) if !place.is_past_history => place.is_past_history = true,
+            _ => return Ok(()),
         }
-        if self.options.from_beginning {
-            return "0".to_owned();
-        }
-        let ahead = greeting.date.map_or(0, |date| date.0 - now.0);
-        (place.start + if ahead.abs() > SLACK { ahead } else { 0 }).max(0).to_string()
+        self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send)
     }
 
     /// Makes the deployment known, before its first event.
@@ -274,23 +287,26 @@ impl Poller {
         self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send)
     }
 
-    /// Counts what an answer holds.
+    /// Counts what an answer holds. What the deployment logged before `start`, by its own clock, is history where it is
+    /// told at the first opportunity.
     fn take(
         &mut self,
         mut answer: Answer<'_>,
         again: bool,
+        start: i64,
         read_at: Timestamp,
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<(), End> {
         let Some(place) = &mut self.place else { return Err(End::Gone) };
-        let is_history = place.last.is_none() && self.options.from_beginning;
+        let was_past = std::mem::replace(&mut place.is_past_history, true) || place.last.is_some();
+        let is_first = !was_past && self.options.from_beginning;
         let last = answer.last();
         // Where the seam is seen, nothing is missing at it.
         let has_seam = again && place.last.as_ref().is_some_and(|last| answer.drop_up_to(last));
-        let may_miss = !is_history && !has_seam && answer.is_full();
+        let may_miss = !is_first && !has_seam && answer.is_full();
         place.last = last;
         place.cursor = Some(answer.cursor.to_owned());
-        let (found, mut counts) = self.read(&answer, is_history);
+        let (found, mut counts) = self.read(&answer, is_first.then_some(Timestamp(start)));
         counts.possible_losses += u64::from(may_miss);
         if may_miss && !std::mem::replace(&mut self.said_loss, true) {
             tracing::warn!(
@@ -312,6 +328,7 @@ impl Poller {
     ) -> Result<(), End> {
         let Some(place) = &mut self.place else { return Err(End::Gone) };
         place.cursor = Some(cursor);
+        place.is_past_history = true;
         let mut counts = SourceCounts { possible_losses: 1, ..SourceCounts::default() };
         counts.skip(Skipped::Oversize, 1);
         tracing::warn!("source '{}': an answer of more than 64 MiB was passed over", self.options.asked.name);
@@ -321,9 +338,10 @@ impl Poller {
     /// Decodes the entries. They name no deployment: it is the one that answered.
     ///
     /// What comes behind a cursor that was committed with the counts is new, whatever it looks like, so its records go
-    /// without identities: two equal lines are two events. Only history keeps them, since it may have been piped in
-    /// before; of two equal lines in it the second has none.
-    fn read(&mut self, answer: &Answer<'_>, is_history: bool) -> (Vec<Found>, SourceCounts) {
+    /// without identities: two equal lines are two events. Only what is told first of all keeps them, since it may have
+    /// been piped in before; of two equal lines in it the second has none. Of it, what was logged before `start` alerts
+    /// nobody.
+    fn read(&mut self, answer: &Answer<'_>, start: Option<Timestamp>) -> (Vec<Found>, SourceCounts) {
         let line = answer.line();
         let mut collected = Collected::default();
         self.scanner.begin(Decoder::at_start());
@@ -337,7 +355,7 @@ impl Poller {
         collected.seen(self.scanner.take_counts());
         let mut seen = HashSet::new();
         let mut keep = |identity: &mut Option<Identity>| {
-            *identity = identity.take().filter(|identity| is_history && seen.insert(*identity));
+            *identity = identity.take().filter(|identity| start.is_some() && seen.insert(*identity));
         };
         for found in &mut collected.found {
             match found {
@@ -352,8 +370,8 @@ impl Poller {
                 Found::Deployment(_) | Found::Probe { .. } => {}
             }
         }
-        if is_history {
-            collected.make_history(u64::MAX);
+        if let Some(start) = start {
+            collected.make_history_of(|event| event.logged.or(event.time).is_none_or(|logged| logged < start));
         }
         (collected.found, collected.counts)
     }

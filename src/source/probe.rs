@@ -19,6 +19,9 @@ use tokio::time::sleep;
 /// The row that a source keeps.
 const ROW: &str = "blob";
 
+/// How much is kept of what an application says of a path that fails, in bytes.
+const SAID: usize = 300;
+
 /// What to probe.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -121,7 +124,12 @@ impl Prober {
         let paths = probe.map(|probe| {
             Path::ALL.map(|path| {
                 let tried = probe.tried(path);
-                PathState { success: tried.success, duration: tried.duration }
+                PathState {
+                    success: tried.success,
+                    duration: tried.duration,
+                    cause: tried.class(),
+                    error: tried.said().map(|said| Arc::from(clip(&said, SAID))),
+                }
             })
         });
         let found = vec![Found::Probe { origin: Arc::new(origin), paths }];

@@ -28,6 +28,13 @@ fn command(backend: &Backend, state: Option<&Path>) -> Command {
     command
 }
 
+/// Logs a minute ago: what is logged within the second before a start counts as logged after it.
+fn log_before(backend: &Backend, outcome: &str) {
+    backend.set_clock(-60_000);
+    backend.access(outcome);
+    backend.set_clock(0);
+}
+
 /// Waits until it waits for something to be logged.
 fn wait_for_a_poll(backend: &Backend, before: usize) {
     wait_until("a question for logs", PATIENCE, || backend.polls().len() > before);
@@ -53,7 +60,7 @@ fn every_access_counts_once_over_kills_restarts_and_a_clock_set_back() {
     // Who asks in the instant of a restart that closes no connection looks at the clock again after an empty answer.
     backend.set_long_poll(Duration::from_secs(4));
     let state = tempfile::tempdir().unwrap();
-    backend.access("direct");
+    log_before(&backend, "direct");
     let mut daemon = start(&backend, Some(state.path()));
     let mut logged = 0;
     let log = |backend: &Backend, times: u64| {
@@ -169,8 +176,7 @@ fn an_answer_with_nothing_in_it_changes_nothing() {
 #[test]
 fn only_what_was_logged_before_the_start_is_history() {
     let backend = Backend::start();
-    (0..7).for_each(|_| backend.access("direct"));
-    std::thread::sleep(Duration::from_millis(20));
+    (0..7).for_each(|_| log_before(&backend, "direct"));
     // It starts while nobody answers; what is logged meanwhile was logged after the start.
     backend.mood(Mood::Gone);
     let mut daemon = Daemon::start(&mut command(&backend, None));
@@ -182,7 +188,7 @@ fn only_what_was_logged_before_the_start_is_history() {
     daemon.stop();
 
     // Its clock may be another.
-    for ahead in [-3_600_000, 3_600_000] {
+    for ahead in [-3_600_000, -1900, 1900, 3_600_000] {
         let backend = Backend::start();
         backend.set_clock(ahead - 60_000);
         backend.access("direct");
@@ -196,6 +202,70 @@ fn only_what_was_logged_before_the_start_is_history() {
     let mut daemon = Daemon::start(command(&backend, None).args(["--from", "beginning"]));
     daemon.wait_for_accesses("quiet-lemur", 9);
     assert_eq!(source_sum(&mut daemon, POSSIBLE_LOSS) as u64, 0);
+    daemon.stop();
+}
+
+#[test]
+fn from_the_beginning_only_what_was_logged_before_the_start_alerts_nobody() {
+    let firing = |daemon: &mut Daemon| daemon.metrics().sum("storagewatch_alert_firing", &[]) as u64;
+    let fails = |daemon: &mut Daemon| {
+        daemon.wait_for_metrics("an alert", PATIENCE, |metrics| {
+            let alert = [("alert", "ConvexStorageDirectFailedSelfHosted"), ("deployment", "quiet-lemur")];
+            if metrics.sum("storagewatch_alert_firing", &alert) > 0.0 { Ok(()) } else { Err("none fires".to_owned()) }
+        });
+    };
+    for ahead in [0, -3_600_000, 3_600_000] {
+        let logs_before = |backend: &Backend| {
+            backend.set_clock(ahead - 60_000);
+            backend.access("direct-failed");
+            backend.set_clock(ahead);
+        };
+        // Nothing was kept: whatever comes is news, also before the first question has waited for long.
+        let backend = Backend::start();
+        backend.set_clock(ahead);
+        let before = backend.polls().len();
+        let mut daemon = Daemon::start(command(&backend, None).args(["--from", "beginning"]));
+        wait_for_a_poll(&backend, before);
+        backend.access("direct-failed");
+        fails(&mut daemon);
+        daemon.stop();
+
+        // What was kept is history, and what comes after it is none.
+        let backend = Backend::start();
+        logs_before(&backend);
+        let mut daemon = Daemon::start(command(&backend, None).args(["--from", "beginning"]));
+        daemon.wait_for_accesses("quiet-lemur", 1);
+        assert_eq!(firing(&mut daemon), 0);
+        backend.access("direct-failed");
+        fails(&mut daemon);
+        daemon.stop();
+
+        // Where it could not be asked at first, both come in one answer.
+        let backend = Backend::start();
+        logs_before(&backend);
+        backend.mood(Mood::Gone);
+        let mut daemon = Daemon::start(command(&backend, None).args(["--from", "beginning"]));
+        wait_until("a first attempt", PATIENCE, || daemon.log().contains("broke off"));
+        backend.access("direct-failed");
+        backend.mood(Mood::Well);
+        daemon.wait_for_accesses("quiet-lemur", 2);
+        fails(&mut daemon);
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_history_that_comes_after_the_first_answer_is_none() {
+    let backend = Backend::start();
+    backend.set_long_poll(Duration::from_millis(100));
+    let before = backend.polls().len();
+    let mut daemon = Daemon::start(command(&backend, None).args(["--from", "beginning"]));
+    wait_for_a_poll(&backend, before + 1);
+    // By its own clock it was logged before the start; it was not there when it was asked.
+    log_before(&backend, "direct-failed");
+    daemon.wait_for_metrics("an alert", PATIENCE, |metrics| {
+        if metrics.sum("storagewatch_alert_firing", &[]) > 0.0 { Ok(()) } else { Err("none fires".to_owned()) }
+    });
     daemon.stop();
 }
 

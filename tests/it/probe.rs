@@ -1,7 +1,8 @@
 //! `probe`, and `[[source.probe]]`, against an application with its diagnostic endpoints.
 
 use crate::support::storagewatch;
-use crate::watch::daemon::{self, Daemon};
+use crate::watch::daemon::{self, AGENT, Daemon};
+use crate::watch::http::Client;
 use crate::watch::waiting::{PATIENCE, wait_until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
@@ -181,6 +182,56 @@ fn what_goes_wrong_is_one_line_with_what_to_do() {
         let (status, _, err) = probe(wrong, &[]);
         assert!(status == 2 && err.lines().count() == 1 && !err.contains("hunter2"), "{err}");
     }
+}
+
+/// The rows of a list of the status that are of these sources, in their order.
+fn status(daemon: &mut Daemon, list: &str) -> Vec<Value> {
+    let answer = Client::new(daemon.address, AGENT).get("/api/v1/status").unwrap();
+    let status: Value = serde_json::from_str(&answer.body).unwrap();
+    status[list].as_array().unwrap().clone()
+}
+
+#[test]
+fn applications_that_tell_no_name_hide_neither_each_other_nor_why_they_fail() {
+    let long = "é".repeat(400);
+    let failing = format!(r#"{{"success":false,"error":"{long}","ms":7}}"#);
+    let (one, other) = (Application::start(REFUSED, WORKS), Application::start(&failing, &failing));
+    let healthy = Application::start(WORKS, WORKS);
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("storagewatch.toml");
+    let section = |name: &str, application: &Application| {
+        format!("[[source.probe]]\nname = \"{name}\"\nurl = \"{}\"\ninterval = \"1h\"\n", application.url())
+    };
+    let sections = [section("first", &one), section("second", &other), section("third", &healthy)].concat();
+    std::fs::write(&file, format!("listen = \"127.0.0.1:0\"\n{sections}")).unwrap();
+    let mut daemon = Daemon::start(daemon::command().arg("--config").arg(&file));
+    wait_until("all of them to be shown", PATIENCE, || status(&mut daemon, "probes").len() == 3);
+    let probes = status(&mut daemon, "probes");
+    let told = |at: usize| {
+        let probe = &probes[at];
+        assert_eq!(probe["deployment"], "unknown", "{probe}");
+        assert!(probe["time"].as_str().unwrap().ends_with('Z'), "{probe}");
+        (probe["source"].as_str().unwrap(), probe["verdict"].as_str().unwrap())
+    };
+    assert_eq!([0, 1, 2].map(told), [("first", "expected"), ("second", "investigate"), ("third", "healthy")]);
+    let error = "fetch failed: connect ECONNREFUSED 127.0.0.1:80";
+    let paths = serde_json::json!({
+        "direct": {"success": false, "duration_seconds": null, "cause": "connection_refused", "error": error},
+        "http": {"success": true, "duration_seconds": 0.012, "cause": null, "error": null},
+    });
+    assert_eq!(probes[0]["paths"], paths);
+    let said = probes[1]["paths"]["direct"]["error"].as_str().unwrap();
+    assert!((250..=303).contains(&said.len()), "{said}");
+    // No label tells them apart: the worst is exposed.
+    let metrics = daemon.metrics();
+    for path in ["direct", "http"] {
+        let labels = [("deployment", "unknown"), ("hosting", "self_hosted"), ("path", path)];
+        assert!(metrics.knows(SUCCESS, &labels), "{metrics:?}");
+        assert_eq!(metrics.sum(SUCCESS, &labels) as u64, 0, "{path}");
+    }
+    assert_eq!(metrics.of(SUCCESS).count(), 2, "{metrics:?}");
+    let said = daemon.stop();
+    assert!(said.contains("sources 'first', 'second', 'third': no address tells"), "{said}");
 }
 
 const SUCCESS: &str = "convex_storage_probe_success";

@@ -7,8 +7,11 @@ use crate::attribute::{Attribution, Evidence, attribute};
 use crate::dedupe;
 use crate::event::{Event, Identity, Origin, Outcome, Timestamp};
 use crate::ledger::bodies::Bodies;
-use crate::ledger::counts::{Exemplar, Hold, OTHER_DEPLOYMENTS, Place, PlaceCounts, Skipped, SourceCounts};
-use crate::policy::Verdict;
+use crate::ledger::counts::{
+    Exemplar, Hold, OTHER_DEPLOYMENTS, PathState, Place, PlaceCounts, Probed, Skipped, SourceCounts,
+};
+use crate::policy::{Verdict, judge_expecting};
+use crate::probe::{self, Path};
 use crate::row::Row;
 use crate::source::{Batch, Delivery, Found};
 use std::sync::Arc;
@@ -31,11 +34,9 @@ impl Keeper {
                     self.place(&attribution, &origin, batch.read_at);
                 }
                 Found::Probe { origin, paths } => {
-                    self.next.probes.retain(|_, (source, _)| *source != batch.source);
+                    self.next.probes.retain(|(_, source), _| *source != batch.source);
                     if let Some(paths) = paths {
-                        let Attribution { deployment, hosting, .. } = self.attribution(&origin, &batch);
-                        let place = Place { deployment, hosting };
-                        self.next.probes.insert(place, (Arc::clone(&batch.source), paths));
+                        self.probed(&origin, paths, &batch);
                     }
                 }
             }
@@ -135,6 +136,19 @@ impl Keeper {
         while self.pending.failures.len() > FAILURES {
             self.pending.failures.pop_front();
         }
+    }
+
+    /// Shows how the ways to a blob fared, and what that means there.
+    fn probed(&mut self, origin: &Origin, paths: [PathState; Path::ALL.len()], batch: &Batch) {
+        let Attribution { deployment, hosting, deployment_type, .. } = self.attribution(origin, batch);
+        let expects_direct = (self.alerts.rules().deployment)(&deployment).expects_direct;
+        let place = Place { deployment, hosting };
+        let logged = || self.places.get(&place).and_then(|counts| counts.deployment_type.as_deref());
+        let kind = deployment_type.as_deref().or_else(logged);
+        let outcome = probe::outcome([&paths[0], &paths[1]].map(|path| path.success));
+        let (verdict, _) = judge_expecting(expects_direct, hosting, kind, outcome);
+        let probed = Probed { at: batch.read_at, verdict, paths };
+        self.next.probes.insert((place, Arc::clone(&batch.source)), probed);
     }
 
     fn attribution(&mut self, origin: &Origin, batch: &Batch) -> Attribution {

@@ -187,9 +187,15 @@ function fillSource(row, is) {
 function fillProbe(row, is) {
   fill(row, { deployment: safe(is.deployment), source: safe(is.source) });
   fillSmall(row, { hosting: is.hosting });
-  for (const [path, { success, duration_seconds: seconds }] of Object.entries(is.paths)) {
+  fillBadge(row, 'verdict', is.verdict);
+  fillTime(row, 'time', is.time);
+  for (const [path, { success, duration_seconds: seconds, cause, error }] of Object.entries(is.paths)) {
     fillBadge(row, path, success ? 'works' : 'fails');
-    fillSmall(row, { [`${path}-took`]: seconds === null ? '' : `in ${grouped(Math.floor(seconds * 1000 + 1e-6))} ms` });
+    fillSmall(row, {
+      [`${path}-took`]: seconds === null ? '' : `in ${grouped(Math.floor(seconds * 1000 + 1e-6))} ms`,
+      [`${path}-cause`]: cause ?? '',
+      [`${path}-error`]: safe(error ?? ''),
+    });
   }
 }
 

@@ -6,8 +6,9 @@ use super::chart::chart;
 use super::words::{moment, several, size, text, took};
 use crate::attribute::Evidence;
 use crate::event::{Cause, Hosting, Outcome, Timestamp};
-use crate::ledger::{PathState, Place, PlaceCounts, Skipped, SourceCounts, SourceState};
+use crate::ledger::{Place, PlaceCounts, Probed, Skipped, SourceCounts, SourceState};
 use crate::plain::grouped;
+use crate::policy::Verdict;
 use crate::probe::Path;
 use crate::row::{Column, Row};
 use maud::{Markup, html};
@@ -40,7 +41,14 @@ const SOURCES: [Heading; 8] = [
     ("Skipped or lost", false),
 ];
 
-const PROBES: [Heading; 4] = [("Deployment", false), ("direct", false), ("http", false), ("Source", false)];
+const PROBES: [Heading; 6] = [
+    ("Deployment", false),
+    ("Verdict", false),
+    ("direct", false),
+    ("http", false),
+    ("Tried", false),
+    ("Source", false),
+];
 
 const FAILURES: [Heading; 7] = [
     ("Time", false),
@@ -71,12 +79,9 @@ pub(super) fn sources<'a>(
     table("sources", "What is read, how far it has got, and what it could not use", &SOURCES, rows)
 }
 
-/// What is known of the ways to a blob where they are probed.
-type Probed<'a> = (&'a Place, &'a (Arc<str>, [PathState; Path::ALL.len()]));
-
 /// A table of probes.
-pub(super) fn probes<'a>(probes: impl Iterator<Item = Probed<'a>>) -> Markup {
-    let rows = html! { @for (place, (source, paths)) in probes { (probe(place, source, paths)) } };
+pub(super) fn probes<'a>(probes: impl Iterator<Item = (&'a (Place, Arc<str>), &'a Probed)>, now: Timestamp) -> Markup {
+    let rows = html! { @for ((place, source), probed) in probes { (probe(place, source, probed, now)) } };
     table("probes", "Whether each way to a blob worked when it was last tried", &PROBES, rows)
 }
 
@@ -89,10 +94,11 @@ pub(super) fn failures<'a>(rows: impl Iterator<Item = &'a Arc<Row>>, now: Timest
 /// What the script makes new rows from.
 pub(super) fn templates(now: Timestamp) -> Markup {
     let nowhere = Place { deployment: Arc::from(""), hosting: Hosting::Unknown };
+    let never = Probed { at: now, verdict: Verdict::Healthy, paths: Default::default() };
     html! {
         template id="deployment-row" { (deployment(&nowhere, &PlaceCounts::default(), now)) }
         template id="source-row" { (source("", &SourceCounts::default(), &SourceState::default(), now)) }
-        template id="probe-row" { (probe(&nowhere, "", &[PathState::default(); Path::ALL.len()])) }
+        template id="probe-row" { (probe(&nowhere, "", &never, now)) }
         template id="failure-row" { (failure(None, now)) }
     }
 }
@@ -202,20 +208,24 @@ fn source(name: &str, counts: &SourceCounts, state: &SourceState, now: Timestamp
     }
 }
 
-fn probe(place: &Place, source: &str, paths: &[PathState; Path::ALL.len()]) -> Markup {
+fn probe(place: &Place, source: &str, probed: &Probed, now: Timestamp) -> Markup {
     html! {
         tr role="row" {
             th role="rowheader" scope="row" {
                 (field("deployment", &text(&place.deployment)))
                 (small("hosting", place.hosting.as_str()))
             }
-            @for ((column, path), state) in (1..).zip(Path::ALL).zip(paths) {
+            (cell(PROBES[1], "", badge("verdict", probed.verdict.as_str())))
+            @for ((column, path), state) in (2..).zip(Path::ALL).zip(&probed.paths) {
                 (cell(PROBES[column], "", html! {
                     (badge(path.as_str(), if state.success { "works" } else { "fails" }))
                     (small(&format!("{}-took", path.as_str()), &state.duration.map(took).unwrap_or_default()))
+                    (small(&format!("{}-cause", path.as_str()), state.cause.map_or("", Cause::as_str)))
+                    (small(&format!("{}-error", path.as_str()), &state.error.as_deref().map(text).unwrap_or_default()))
                 }))
             }
-            (cell(PROBES[3], "", field("source", &text(source))))
+            (cell(PROBES[4], "", moment("time", Some(probed.at), now)))
+            (cell(PROBES[5], "", field("source", &text(source))))
         }
     }
 }

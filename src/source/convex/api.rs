@@ -85,8 +85,11 @@ pub(super) struct Api<'o> {
 #[derive(Debug, PartialEq)]
 pub(super) struct Greeting {
     pub(super) origin: Origin,
-    /// Its clock.
+    /// Its clock, to the second.
     pub(super) date: Option<Timestamp>,
+    /// How far that clock is ahead of ours at the least, in milliseconds: what it has told of the time is up to a second
+    /// old, and some time passed on the way.
+    pub(super) ahead: i64,
 }
 
 #[derive(Deserialize)]
@@ -113,14 +116,16 @@ impl<'o> Api<'o> {
     }
 
     /// Asks who it is. Backends that cannot tell are known by their key or address, as far as these tell.
-    pub(super) async fn greet(&self) -> Result<Greeting, Trouble> {
+    pub(super) async fn greet(&self, now: &impl Fn() -> Timestamp) -> Result<Greeting, Trouble> {
         let answer = fetch(self.client.get(format!("{}/instance_name", self.url)), Bounds::SHORT).await?;
         let date = answer.date;
+        // Without a clock of its own it is taken to have ours, about.
+        let ahead = date.map_or(-1000, |date| date.0 - now().0);
         let name = told(&answer)?.filter(|text| is_name(text));
         let request = self.client.get(format!("{}/api/v1/deployment_info", self.url)).header(AUTHORIZATION, &self.key);
         let answer = fetch(request, Bounds::SHORT).await?;
         let info = told(&answer)?.and_then(|text| serde_json::from_str::<Info>(&text).ok());
-        Ok(Greeting { origin: self.origin(name, info), date })
+        Ok(Greeting { origin: self.origin(name, info), date, ahead })
     }
 
     /// Asks what time it is there, to the second. Whoever does not say has none.

@@ -22,8 +22,8 @@ pub enum Answer {
     Forbidden,
     /// It was no POST.
     NotAPost,
-    /// The body did not come in time.
-    Slow,
+    /// The body did not come in time, or broke off on its way: nobody has seen it whole, so its sender repeats it.
+    Incomplete,
     /// The body is larger than it may be.
     TooLarge,
     /// The body is packed in a way that is not understood.
@@ -40,7 +40,7 @@ impl Answer {
         Self::Unauthorized,
         Self::Forbidden,
         Self::NotAPost,
-        Self::Slow,
+        Self::Incomplete,
         Self::TooLarge,
         Self::Encoding,
         Self::TryAgain,
@@ -54,7 +54,7 @@ impl Answer {
             Self::Unauthorized => "401",
             Self::Forbidden => "403",
             Self::NotAPost => "405",
-            Self::Slow => "408",
+            Self::Incomplete => "408",
             Self::TooLarge => "413",
             Self::Encoding => "415",
             Self::TryAgain => "503",
@@ -68,7 +68,7 @@ impl Answer {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotAPost => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Incomplete => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TryAgain => StatusCode::SERVICE_UNAVAILABLE,
@@ -88,7 +88,7 @@ impl Answer {
             Self::Unauthorized => "The signature or the key is missing or wrong.\n",
             Self::Forbidden => "A web page may not send unsigned bodies.\n",
             Self::NotAPost => "Bodies are posted here.\n",
-            Self::Slow => "The body did not come in time.\n",
+            Self::Incomplete => "The body did not come whole and in time; send it again.\n",
             Self::TooLarge => "The body is larger than max_body allows.\n",
             Self::Encoding => "Bodies may be sent as they are, or packed with gzip.\n",
             Self::TryAgain => "Not durable yet; send it again.\n",

@@ -85,7 +85,7 @@ pub(super) async fn read(body: &mut Body, max: usize, memory: &Arc<Semaphore>) -
         }
         Ok(held)
     };
-    timeout(READ_TIMEOUT, reading).await.unwrap_or(Err(Answer::Slow))
+    timeout(READ_TIMEOUT, reading).await.unwrap_or(Err(Answer::Incomplete))
 }
 
 /// Reads on without keeping anything, within bounds.
@@ -113,8 +113,8 @@ async fn next(body: &mut Body) -> Result<Option<axum::body::Bytes>, Answer> {
                     return Ok(Some(bytes));
                 }
             }
-            // The sender went away, or broke the protocol.
-            Some(Err(_)) => return Err(Answer::Malformed),
+            // The sender went away: what it was about to say it will say again.
+            Some(Err(_)) => return Err(Answer::Incomplete),
         }
     }
 }

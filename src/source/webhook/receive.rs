@@ -46,7 +46,8 @@ pub(super) async fn receive(State(ingest): State<Arc<Ingest>>, request: Request)
             tracing::debug!("webhook '{source}': answered {code}: {text}");
         }
         // Who waits for a word before it sends the body has got it.
-        if !matches!(answer, Answer::Slow) && !body.is_end_stream() && !head.headers.contains_key(header::EXPECT) {
+        if !matches!(answer, Answer::Incomplete) && !body.is_end_stream() && !head.headers.contains_key(header::EXPECT)
+        {
             body::discard(&mut body).await;
         }
     }

@@ -13,10 +13,10 @@ use storagewatch::alert::{Alert, Detail, Key, Name, Series};
 use storagewatch::attribute::{Attribution, Evidence};
 use storagewatch::event::{Cause, Event, Hosting, Layers, Origin, Outcome, Timestamp};
 use storagewatch::ledger::{
-    Exemplar, Hold, PathState, Place, PlaceCounts, Reader, Rotation, SCRAPES, Scrape, Skipped, SourceCounts,
+    Exemplar, Hold, PathState, Place, PlaceCounts, Probed, Reader, Rotation, SCRAPES, Scrape, Skipped, SourceCounts,
     SourceState, View,
 };
-use storagewatch::policy::Severity;
+use storagewatch::policy::{Severity, Verdict};
 use storagewatch::row::Row;
 use storagewatch::serve::{Serving, serve};
 
@@ -249,9 +249,20 @@ pub(crate) fn view() -> View {
     view.places.insert(place("happy-otter-123", Hosting::Cloud), Arc::new(cloud));
     view.places.insert(place(NASTY, Hosting::SelfHosted), Arc::new(nasty));
     view.places.insert(place("unknown", Hosting::Unknown), Arc::new(held));
-    let [direct, http] = [(false, None), (true, Some(Duration::from_millis(12)))];
-    let paths = [direct, http].map(|(success, duration)| PathState { success, duration });
-    view.probes.insert(place("happy-otter-123", Hosting::Cloud), (Arc::from("probe"), paths));
+    let fails = PathState {
+        cause: Some(Cause::ConnectionRefused),
+        error: Some(Arc::from("fetch failed: <b>\u{1b}connect ECONNREFUSED 127.0.0.1:80")),
+        ..PathState::default()
+    };
+    let works =
+        |millis| PathState { success: true, duration: Some(Duration::from_millis(millis)), ..PathState::default() };
+    // Two that cannot be told apart, the worse of which is what is exposed.
+    for (source, verdict, paths) in
+        [("probe", Verdict::Degraded, [fails, works(12)]), ("another", Verdict::Healthy, [works(3), works(4)])]
+    {
+        let key = (place("happy-otter-123", Hosting::Cloud), Arc::from(source));
+        view.probes.insert(key, Probed { at: LAST, verdict, paths });
+    }
     let mut counts = SourceCounts { lines: 100, bytes: 12_345, records: 9, ..SourceCounts::default() };
     counts.created = Timestamp(1_795_422_000_250);
     counts.skip(Skipped::Cached, 4);

@@ -476,6 +476,32 @@ fn a_body_that_does_not_come_in_time_is_not_waited_for() {
     daemon.stop();
 }
 
+#[test]
+fn a_sender_that_breaks_off_loses_nothing_and_is_no_refusal() {
+    let place = Place::new(CLOUD);
+    let mut daemon = place.start();
+    let body = array("tall-heron-1", 0..5);
+    let sign = signature(SECRET, &body);
+    let head = format!("POST /ingest/cloud HTTP/1.1\r\nHost: x\r\nX-Webhook-Signature: {sign}\r\n");
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n10000\r\n");
+    for head in [format!("{head}Content-Length: {}\r\n\r\n", body.len()), chunked] {
+        let before = requests(&mut daemon, "408");
+        let mut stream = TcpStream::connect(intake(&daemon)).unwrap();
+        stream.write_all(&[head.as_bytes(), &body[..body.len() / 2]].concat()).unwrap();
+        drop(stream);
+        wait_for("the answer to be counted", PATIENCE, || {
+            let now = requests(&mut daemon, "408");
+            if now == before + 1 { Ok(()) } else { Err(daemon.log()) }
+        });
+    }
+    assert_eq!(cloud(&daemon).status(&body), 200, "it comes again");
+    daemon.wait_for_accesses("tall-heron-1", 5);
+    let metrics = daemon.metrics();
+    assert_eq!((requests(&mut daemon, "400"), skipped(&mut daemon, "refused")), (0, 0));
+    assert_eq!(metrics.sum("storagewatch_alert_firing", &[]) as u64, 0, "nothing was lost");
+    daemon.stop();
+}
+
 /// Reads the configuration again, and says whether it was taken.
 fn reload(daemon: &mut Daemon, place: &Place, config: &str, secret: &str) -> bool {
     place.write(config);
