@@ -63,6 +63,12 @@ pub struct Notes {
 pub struct Board(Mutex<Notes>);
 
 impl Board {
+    /// Counts a request that says nothing of how its receiver stands.
+    pub fn count(&self, receiver: &Arc<str>, result: Sent) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.sent.entry(Arc::clone(receiver)).or_default()[result as usize] += 1;
+    }
+
     /// Notes how a request ended, and what was delivered by it.
     pub fn note(&self, receiver: &Arc<str>, result: Sent, at: Timestamp, delivered: Vec<Delivered>) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,6 +19,10 @@ const AHEAD: i64 = 4 * 60 * 1000;
 /// milliseconds: of what begins as resolved it tells nobody.
 const LATE: i64 = 2 * 60 * 1000;
 
+/// How soon news that was refused by itself is tried again, at first and at last, in milliseconds: others go before.
+const FIRST_REST: i64 = 250;
+const LONGEST_REST: i64 = 5 * 60 * 1000;
+
 /// How a receiver wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
@@ -50,6 +54,25 @@ struct Account {
     delivery: Delivery,
     /// When it was last sent it, by this process.
     sent: Option<Timestamp>,
+    refusal: Refusal,
+}
+
+/// Whether news was refused, and what follows from it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Refusal {
+    /// It was among others that were refused with it, or it was refused itself: it goes alone.
+    alone: bool,
+    /// How often it was refused by itself.
+    count: u32,
+    /// When it is tried again.
+    next: Timestamp,
+}
+
+impl Refusal {
+    /// For how long it rests yet. A clock that was set back must not prolong it.
+    fn rest(self, now: Timestamp) -> Option<i64> {
+        Some(self.next.0 - now.0).filter(|left| (1..=LONGEST_REST).contains(left))
+    }
 }
 
 impl Told {
@@ -68,9 +91,18 @@ impl Told {
             // Whoever does not stand in it does not want to know.
             let Some(committed) = alert.deliveries.get(receiver) else { continue };
             let account = old.remove(&alert.key).filter(|account| account.since == alert.since);
-            let account = account.unwrap_or(Account { since: alert.since, delivery: *committed, sent: None });
+            let account = account.unwrap_or(Account {
+                since: alert.since,
+                delivery: *committed,
+                sent: None,
+                refusal: Refusal::default(),
+            });
             self.0.insert(alert.key.clone(), account);
-            match next(alert, account, manner, now) {
+            let next = match (next(alert, account, manner, now), account.refusal.rest(now)) {
+                (Next::Now(_), Some(left)) => Next::In(left),
+                (next, _) => next,
+            };
+            match next {
                 Next::Now(ended) => {
                     let ends = ended.unwrap_or(Timestamp(now.0 + AHEAD));
                     due.push(Notice { alert: Arc::clone(alert), ended, ends });
@@ -82,12 +114,42 @@ impl Told {
         (due, wait)
     }
 
+    /// What of it goes into one request with so many at the most: one that nobody takes together with others goes alone,
+    /// and after them.
+    pub(super) fn together(&self, mut due: Vec<Notice>, at_once: usize) -> Vec<Notice> {
+        let alone = |notice: &Notice| self.0.get(&notice.alert.key).is_some_and(|account| account.refusal.alone);
+        if due.iter().all(alone) {
+            due.truncate(1);
+        } else {
+            due.retain(|notice| !alone(notice));
+            due.truncate(at_once);
+        }
+        due
+    }
+
+    /// Notes that the receiver refused these. Which of several it refuses shows when each goes alone; one that it refuses
+    /// alone rests, longer each time. Leaves whether that is known of it already.
+    pub(super) fn refused(&mut self, notices: &[Notice], now: Timestamp) -> bool {
+        for notice in notices {
+            if let Some(account) = self.0.get_mut(&notice.alert.key) {
+                account.refusal.alone = true;
+            }
+        }
+        let [only] = notices else { return false };
+        let Some(account) = self.0.get_mut(&only.alert.key) else { return false };
+        let refusal = &mut account.refusal;
+        refusal.next = Timestamp(now.0 + (FIRST_REST << refusal.count.min(16)).min(LONGEST_REST));
+        refusal.count = refusal.count.saturating_add(1);
+        refusal.count > 1
+    }
+
     /// Notes that the receiver took these; leaves those of which the ledger does not know.
     pub(super) fn took<'n>(&mut self, notices: &'n [Notice], now: Timestamp) -> Vec<&'n Notice> {
         let mut news = Vec::new();
         for notice in notices {
             let Some(account) = self.0.get_mut(&notice.alert.key) else { continue };
             account.sent = Some(now);
+            account.refusal = Refusal::default();
             let phase = if notice.ended.is_some() { &mut account.delivery.closed } else { &mut account.delivery.told };
             if phase.is_none() {
                 *phase = Some(now);
@@ -253,6 +315,60 @@ mod tests {
         // Nor is anybody told who was not there when it was resolved.
         let mut other = Told::default();
         assert_eq!(other.due("new", Manner::Once, &[known], Timestamp(20)), (vec![], None));
+    }
+
+    fn named(name: Name) -> Arc<Alert> {
+        let mut alert = Alert::clone(&alert(0, None));
+        alert.key = Key::own(name);
+        Arc::new(alert)
+    }
+
+    #[test]
+    fn what_is_refused_rests_and_holds_up_no_other() {
+        let all = [Name::StoragewatchSourceStalled, Name::StoragewatchSkipping, Name::StoragewatchNotificationsFailing];
+        let all = all.map(named);
+        let refused = |notices: &[Notice]| notices.iter().any(|notice| notice.alert.key == all[0].key);
+        let mut told = Told::default();
+        let mut requests = Vec::new();
+        let mut known = Vec::new();
+        for now in 0..1000 {
+            let now = Timestamp(now);
+            let (due, wait) = told.due("r", Manner::Once, &all, now);
+            if due.is_empty() {
+                assert!(wait.is_some(), "it is not tried again");
+                continue;
+            }
+            let batch = told.together(due, 2);
+            requests.push((now.0, batch.iter().map(|notice| notice.alert.key.name).collect::<Vec<_>>()));
+            if refused(&batch) {
+                known.push(told.refused(&batch, now));
+            } else {
+                told.took(&batch, now);
+            }
+        }
+        let [bad, good, other] = all.each_ref().map(|alert| alert.key.name);
+        let expected = [
+            (0, vec![bad, good]),
+            (1, vec![other]),
+            (2, vec![bad]),
+            (3, vec![good]),
+            (252, vec![bad]),
+            (752, vec![bad]),
+        ];
+        assert_eq!(requests, expected);
+        assert_eq!(known, [false, false, true, true]);
+        // It rests no longer than that, even where the clock was set back.
+        for _ in 0..100 {
+            told.refused(&[Notice { alert: Arc::clone(&all[0]), ended: None, ends: Timestamp(0) }], Timestamp(1000));
+        }
+        let due = |told: &mut Told, now: i64| told.due("r", Manner::Once, &all[..1], Timestamp(now)).0.len();
+        assert_eq!(due(&mut told, 1000 + LONGEST_REST - 1), 0);
+        assert_eq!(due(&mut told, 1000 + LONGEST_REST), 1);
+        assert_eq!(due(&mut told, 500), 1);
+        // What was taken goes with others again.
+        let (taken, _) = told.due("r", Manner::Once, &all[..1], Timestamp(500));
+        told.took(&taken, Timestamp(500));
+        assert_eq!(told.together([taken.clone(), taken].concat(), 2).len(), 2);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The tasks that send, one a receiver: none waits for another, and none holds up what counts.
 //!
 //! Enters the latest [`Snapshot`] after each commit, over a channel that keeps one and no more; leaves requests, and
-//! notes on the [`Board`]. What is not taken is tried again, later each time, as it stands then.
+//! notes on the [`Board`]. What is not taken is tried again, later each time, as it stands then. Where several are refused
+//! together, each is tried alone: one that a receiver does not want keeps it from none of the others.
 
 use super::due::{Notice, Told};
 use super::receiver::{NotTaken, client};
@@ -134,7 +135,7 @@ async fn tell(
         let finishing = *finish.borrow_and_update();
         let snapshot = Arc::clone(&alerts.borrow_and_update());
         let now = (shared.now)();
-        let (mut due, wait) = told.due(&receiver.name, receiver.kind.manner(), &snapshot, now);
+        let (due, wait) = told.due(&receiver.name, receiver.kind.manner(), &snapshot, now);
         if due.is_empty() {
             if finishing {
                 return;
@@ -147,7 +148,7 @@ async fn tell(
             }
             continue;
         }
-        due.truncate(receiver.kind.at_once());
+        let due = told.together(due, receiver.kind.at_once());
         let page = Arc::clone(&shared.page.read().unwrap_or_else(PoisonError::into_inner));
         match receiver.send(&client, &due, &page).await {
             Ok(()) => {
@@ -160,6 +161,13 @@ async fn tell(
                 shared.note(&receiver, Sent::Ok, news.map(|notice| delivered(&receiver, notice, at)).collect());
             }
             Err(error) => {
+                let is_known = error.refused && told.refused(&due, (shared.now)());
+                if is_known && failures == 0 {
+                    // It takes others, so that it does not take this one says nothing new of it.
+                    tracing::debug!("{} still refuses {}: {error}", receiver.name, due[0].alert.key.name);
+                    shared.board.count(&receiver.name, Sent::Refused);
+                    continue;
+                }
                 failures += 1;
                 if failures == 1 {
                     tracing::warn!("{} did not take a notification, it will be tried again: {error}", receiver.name);
@@ -167,6 +175,9 @@ async fn tell(
                     tracing::debug!("{} did not take a notification: {error}", receiver.name);
                 }
                 shared.note(&receiver, if error.refused { Sent::Refused } else { Sent::Failed }, Vec::new());
+                if finishing && error.refused {
+                    continue;
+                }
                 if finishing {
                     return;
                 }

@@ -246,6 +246,62 @@ fn dead_receivers_hold_up_neither_counting_nor_others_nor_the_end() {
 }
 
 #[test]
+fn one_alert_that_a_receiver_refuses_keeps_it_from_no_other() {
+    let mut stage = Stage::new();
+    let (webhook, alertmanager) = (Receiver::start(), Receiver::start());
+    for receiver in [&webhook, &alertmanager] {
+        receiver.refuse("bad-otter-1");
+    }
+    stage.secret("url", &webhook.url());
+    stage.configure(
+        "",
+        &format!("[alert]\nalertmanagers = [\"{}\"]\n[[alert.webhook]]\nurl = \"file:url\"\n", alertmanager.url()),
+    );
+    let daemon = stage.start();
+    // It comes before all others by its name, and is there when they come.
+    stage.fail("bad-otter-1");
+    webhook.wait_for_alerts(1);
+    for number in 1..=20 {
+        stage.fail(&format!("good-otter-{number}"));
+    }
+    for (name, receiver) in [("json", &webhook), ("alertmanager", &alertmanager)] {
+        wait_for(&format!("{name} to take all others"), PATIENCE, || {
+            let taken =
+                receiver.requests().into_iter().filter(|request| !request.body.to_string().contains("bad-otter-1"));
+            let taken: std::collections::BTreeSet<String> = taken
+                .flat_map(|request| {
+                    let list = if request.body.is_array() { &request.body } else { &request.body["alerts"] };
+                    list.as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|alert| alert["labels"]["deployment"].to_string())
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+            if taken.len() == 20 { Ok(()) } else { Err(format!("{taken:?}")) }
+        });
+    }
+    // The one that is refused is tried again, alone.
+    let last = |receiver: &Receiver| {
+        let bad = receiver.requests().into_iter().rfind(|request| request.body.to_string().contains("bad-otter-1"));
+        bad.unwrap().body.to_string()
+    };
+    wait_for("it to go alone", PATIENCE, || {
+        let body = last(&webhook);
+        if body.contains("good-otter") { Err(body) } else { Ok(()) }
+    });
+    // And is taken where it is not refused any more.
+    let refused = webhook.requests().len();
+    webhook.refuse("something else");
+    wait_for("it to be taken", PATIENCE, || {
+        let since = webhook.requests().split_off(refused);
+        let taken = since.iter().any(|request| request.body.to_string().contains("bad-otter-1"));
+        if taken { Ok(()) } else { Err(format!("{since:?}")) }
+    });
+    daemon.stop();
+}
+
+#[test]
 fn a_receiver_that_comes_back_is_told_as_things_stand() {
     let mut stage = Stage::new();
     let webhook = Receiver::start();

@@ -215,3 +215,31 @@ fn links_lead_to_the_status_page_and_the_runbook() {
     assert!(templated(&annotation["datasource"]) && annotation["enable"] == true);
     assert!(text(&annotation["target"], "expr").contains("storagewatch_alert_firing"));
 }
+
+#[test]
+fn what_overlaps_is_not_added_up() {
+    let mut seen = 0;
+    for panel in panels(&dashboard()) {
+        let overlaps = panel["targets"].to_string().contains("increase(")
+            && panel["targets"].to_string().contains("[$__rate_interval]");
+        if overlaps {
+            seen += 1;
+            let calcs = panel["options"]["legend"]["calcs"].to_string();
+            assert!(!calcs.contains("sum"), "{}: an event is in several of the points that are added up", panel["title"]);
+            assert_eq!(panel["interval"], "1m", "{}", panel["title"]);
+        }
+    }
+    assert!(seen >= 7, "the panels are gone");
+}
+
+#[test]
+fn replicas_are_not_added_up() {
+    let adds = Regex::new(r"sum(?: by \([^)]*\))? ?\((?:increase|rate)\((\w+)").unwrap();
+    for (title, query) in super::queries(&dashboard()) {
+        for found in adds.captures_iter(&query) {
+            // A quantile and a mean are the same of twice as many.
+            let is_of_histogram = ["_bucket", "_sum", "_count"].iter().any(|suffix| found[1].ends_with(suffix));
+            assert!(is_of_histogram, "{title}: {query}");
+        }
+    }
+}

@@ -51,6 +51,7 @@ fn amtool_takes_the_configuration_of_alertmanager() {
         (&["severity=critical", "alertname=StoragewatchDown", "sender=prometheus"], "pager"),
         (&["severity=warning", "alertname=ConvexStorageFallbackDegraded"], "chat"),
         (&["severity=info", "alertname=ConvexStorageDirectFailedSelfHosted"], "nobody"),
+        (&["severity=info", "alertname=StoragewatchTest", "sender=storagewatch"], "pager,chat"),
     ] {
         let route = ["config", "routes", "test", "--config.file=alertmanager/alertmanager.yml"];
         let said = tool("amtool", "prometheus-alertmanager", &[&route[..], labels].concat());

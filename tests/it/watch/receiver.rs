@@ -25,6 +25,8 @@ pub(crate) struct Receiver {
 struct Shared {
     /// What is answered; 0 stands for nothing at all.
     status: AtomicU16,
+    /// Whatever says this is refused.
+    refused: Mutex<Option<String>>,
     requests: Mutex<Vec<Request>>,
     over: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl Receiver {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             status: AtomicU16::new(status),
+            refused: Mutex::default(),
             requests: Mutex::default(),
             over: AtomicBool::new(false),
         });
@@ -65,6 +68,11 @@ impl Receiver {
     /// Answers otherwise from now on.
     pub(crate) fn answer(&self, status: u16) {
         self.shared.status.store(status, Ordering::SeqCst);
+    }
+
+    /// Refuses with a 400 whatever says this, from now on.
+    pub(crate) fn refuse(&self, text: &str) {
+        *self.shared.refused.lock().unwrap() = Some(text.to_owned());
     }
 
     pub(crate) fn url(&self) -> String {
@@ -129,10 +137,13 @@ impl Shared {
             let mut body = vec![0; length];
             stream.read_exact(&mut body)?;
             let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+            let refused = self.refused.lock().unwrap().clone();
+            let is_refused = refused.is_some_and(|text| String::from_utf8_lossy(&body).contains(&text));
             let body = serde_json::from_slice(&body).expect("JSON");
             self.requests.lock().unwrap().push(Request { path, body, at: Instant::now() });
             let status = loop {
                 match self.status.load(Ordering::SeqCst) {
+                    _ if is_refused => break 400,
                     0 if self.over.load(Ordering::SeqCst) => return Ok(()),
                     0 => std::thread::sleep(Duration::from_millis(10)),
                     status => break status,
