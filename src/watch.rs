@@ -53,6 +53,7 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     for surprise in config.survey() {
         tracing::warn!("{}", safe(&surprise));
     }
+    raise_open_files();
     let config = Arc::new(config);
     let keeper = Keeper::open(config.state_dir.as_deref(), rules(&config))?;
     if config.state_dir.is_none() {
@@ -264,6 +265,19 @@ fn start_log(config: &Config, screen: Option<Screen>) {
         (LogFormat::Json, Some(screen)) => log.with_writer(screen).json().flatten_event(true).try_init(),
         (LogFormat::Json, None) => log.with_writer(std::io::stderr).json().flatten_event(true).try_init(),
     };
+}
+
+/// Lets as many files be open as the system allows: each followed file takes one, and two while it is rotated.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        Ok(()) => tracing::debug!("{:?} files may be open", limit.maximum),
+        Err(error) => tracing::debug!("no more than {:?} files may be open: {error}", limit.current),
+    }
 }
 
 /// How often the service manager wants to hear that the program lives.

@@ -7,7 +7,7 @@ use super::waiting::{PATIENCE, wait_until};
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 fn append(path: &Path, deployment: &str, numbers: std::ops::Range<u64>) {
     let mut file = fs::File::options().append(true).create(true).open(path).unwrap();
@@ -267,4 +267,20 @@ fn standard_input_is_read_on_over_a_reload() {
     wait_until("its end with its input", PATIENCE, || {
         daemon.child.try_wait().unwrap().is_some_and(|status| status.success())
     });
+}
+
+#[test]
+fn more_files_are_followed_than_may_be_open_at_first() {
+    let root = tempfile::tempdir().unwrap();
+    let name = |number: u64| root.path().join(format!("{number}.log"));
+    (0..200).for_each(|number| fs::write(name(number), "").unwrap());
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 100 && exec \"$0\" \"$@\""]).arg(daemon::command().get_program());
+    command.args(["watch", "--listen", "127.0.0.1:0"]).arg(root.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut daemon = Daemon::start(command.stderr(Stdio::piped()));
+    daemon.wait_until_ready();
+    (0..200).for_each(|number| append(&name(number), "tall-newt-1", number..number + 1));
+    daemon.wait_for_accesses("tall-newt-1", 200);
+    let said = daemon.stop();
+    assert!(!said.contains("too many open files") && !said.contains("Too many open files"), "{said}");
 }
