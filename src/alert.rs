@@ -188,6 +188,9 @@ pub struct Alert {
     pub detail: Detail,
     /// When it was resolved.
     pub resolved: Option<Timestamp>,
+    /// Until when an Alertmanager is told that it fires, once it is resolved.
+    #[serde(default)]
+    pub lingers: Timestamp,
     /// What each receiver was told. Whoever stands here and was told nothing yet is still to be told.
     pub deliveries: BTreeMap<Arc<str>, Delivery>,
 }

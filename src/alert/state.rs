@@ -134,10 +134,19 @@ impl Alerts {
                 let since = before.and_then(|alert| alert.resolved).map_or(now, |then| now.max(Timestamp(then.0 + 1)));
                 let deliveries =
                     self.rules.receivers.iter().map(|receiver| (Arc::clone(receiver), Delivery::default())).collect();
-                let (key, resolved) = (key.clone(), None);
-                let alert =
-                    Alert { key, since, count, first: time, last: time, counted: now, detail, resolved, deliveries };
-                self.all.insert(alert.key.clone(), Arc::new(alert));
+                let alert = Alert {
+                    key: key.clone(),
+                    since,
+                    count,
+                    first: time,
+                    last: time,
+                    counted: now,
+                    detail,
+                    resolved: None,
+                    lingers: Timestamp::default(),
+                    deliveries,
+                };
+                self.all.insert(key.clone(), Arc::new(alert));
                 self.series_changed = true;
             }
         }
@@ -181,7 +190,7 @@ impl Alerts {
         for alert in self.all.values() {
             let Some(resolved) = alert.resolved else { continue };
             let told = alert.deliveries.values().all(|delivery| delivery.closed.is_some());
-            let age = now.0 - resolved.0;
+            let age = now.0 - resolved.max(alert.lingers).0;
             if (told && age >= REPEATED) || age >= max_age.max(REPEATED) {
                 untold += u64::from(!told);
                 gone.push(alert.key.clone());
@@ -253,7 +262,9 @@ impl Alerts {
     fn resolve(&mut self, key: &Key, now: Timestamp) {
         if let Some(alert) = self.all.get_mut(key) {
             let alert = Arc::make_mut(alert);
-            alert.resolved = Some(now.max(Timestamp(alert.since.0 + 1)));
+            let resolved = now.max(Timestamp(alert.since.0 + 1));
+            alert.resolved = Some(resolved);
+            alert.lingers = Timestamp(resolved.0 + self.rules.keep_firing_for.as_millis() as i64);
             self.changed.insert(key.clone());
             self.series_changed = true;
         }

@@ -251,7 +251,7 @@ fn a_restart_neither_forgets_nor_repeats() {
 fn what_nobody_took_is_kept_for_a_day_and_what_was_taken_for_five_minutes() {
     for (taken, minutes) in [(true, 5), (false, 24 * 60)] {
         let mut stage = Stage::new();
-        stage.alerts.set_rules(Rules { sources: Vec::new(), ..rules() });
+        stage.alerts.set_rules(Rules { sources: Vec::new(), keep_firing_for: Duration::ZERO, ..rules() });
         stage.event(START, &place("a", Hosting::Cloud), None, Outcome::DirectFailed);
         let resolved = START + 5 * MINUTE;
         stage.tick(resolved);
@@ -264,6 +264,37 @@ fn what_nobody_took_is_kept_for_a_day_and_what_was_taken_for_five_minutes() {
         assert_eq!(stage.alerts.snapshot().len(), 0, "{taken}");
         assert!(stage.committed.is_empty(), "{:?}", stage.committed);
     }
+}
+
+#[test]
+fn what_an_alertmanager_is_told_longer_is_kept_longer() {
+    let mut stage = Stage::new();
+    stage.alerts.set_rules(Rules { sources: Vec::new(), ..rules() });
+    stage.event(START, &place("a", Hosting::Cloud), None, Outcome::DirectFailed);
+    let resolved = START + 5 * MINUTE;
+    stage.tick(resolved);
+    let alert = stage.only();
+    assert_eq!((alert.resolved, alert.lingers), (Some(Timestamp(resolved)), Timestamp(resolved + 3 * MINUTE)));
+    stage.take_it_all(resolved + 3 * MINUTE);
+    stage.tick(resolved + 8 * MINUTE - EACH);
+    assert_eq!(stage.alerts.snapshot().len(), 1);
+    stage.tick(resolved + 8 * MINUTE);
+    assert_eq!(stage.alerts.snapshot().len(), 0);
+}
+
+#[test]
+fn an_alert_of_an_older_ledger_is_read() {
+    let mut stage = Stage::new();
+    stage.event(START, &place("a", Hosting::Cloud), None, Outcome::DirectFailed);
+    stage.tick(START);
+    let alert = stage.only();
+    for value in stage.committed.values_mut() {
+        let older = value.replace(",\"lingers\":0", "");
+        assert_ne!(older, *value);
+        *value = older;
+    }
+    stage.restart();
+    assert_eq!(stage.only(), alert);
 }
 
 #[test]

@@ -191,7 +191,10 @@ fn a_kill_between_commit_and_sending_neither_forgets_nor_repeats() {
 fn what_was_quiet_for_its_window_while_it_was_down_does_not_fire_anew() {
     let mut stage = Stage::new();
     let alertmanager = Receiver::start();
-    stage.configure("", &format!("[alert]\nwindow = \"2s\"\nalertmanagers = [\"{}\"]\n", alertmanager.url()));
+    stage.configure(
+        "",
+        &format!("[alert]\nwindow = \"2s\"\nkeep_firing_for = \"0s\"\nalertmanagers = [\"{}\"]\n", alertmanager.url()),
+    );
     let mut daemon = stage.start();
     stage.fail("happy-otter-1");
     let first = alertmanager.wait_for_alerts(1).remove(0);

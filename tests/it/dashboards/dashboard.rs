@@ -225,7 +225,11 @@ fn what_overlaps_is_not_added_up() {
         if overlaps {
             seen += 1;
             let calcs = panel["options"]["legend"]["calcs"].to_string();
-            assert!(!calcs.contains("sum"), "{}: an event is in several of the points that are added up", panel["title"]);
+            assert!(
+                !calcs.contains("sum"),
+                "{}: an event is in several of the points that are added up",
+                panel["title"]
+            );
             assert_eq!(panel["interval"], "1m", "{}", panel["title"]);
         }
     }

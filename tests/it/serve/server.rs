@@ -304,6 +304,7 @@ fn alert() -> Alert {
             ..Detail::default()
         },
         resolved: None,
+        lingers: Timestamp(0),
         deliveries: BTreeMap::new(),
     }
 }
