@@ -21,6 +21,7 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "StoragewatchSourceStalled"
     "StoragewatchSkipping"
     "StoragewatchNotificationsFailing"
+    "StoragewatchLedgerFailing"
     "StoragewatchDown"
 };
 

@@ -1,11 +1,11 @@
-//! Whether a source is silent or stalled, and whether anybody takes notifications.
+//! Whether a source is silent or stalled, whether anybody takes notifications, and whether counts are made durable.
 //!
 //! Enters how they stand and the time, again and again; leaves for each alert whether what it says holds, is over, or
 //! cannot be told yet. After a start, or a time in which the machine slept, it takes a while until it can.
 
 use super::rules::SourceRules;
 use crate::event::Timestamp;
-use crate::ledger::{SourceCounts, SourceState};
+use crate::ledger::{FAILING_FOR, SourceCounts, SourceState};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -175,5 +175,16 @@ pub(super) fn unheard(
             Condition::Holds(format!("None of {} has taken a notification since {since}.", receivers.join(", ")))
         }
         _ => Condition::Open,
+    }
+}
+
+/// Whether the ledger cannot be committed. `failing` says since when, and why.
+pub(super) fn unkept(now: Timestamp, failing: Option<&(Timestamp, String)>) -> Condition {
+    match failing {
+        None => Condition::Over,
+        Some((since, why)) if now.0 - since.0 >= FAILING_FOR => {
+            Condition::Holds(format!("Nothing that was counted since {since} could be made durable: {why}."))
+        }
+        Some(_) => Condition::Open,
     }
 }

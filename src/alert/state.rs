@@ -5,7 +5,7 @@
 
 use super::board::{Delivered, Notes};
 use super::rules::{Rules, detail};
-use super::sources::{Condition, Watched, unheard};
+use super::sources::{Condition, Watched, unheard, unkept};
 use super::{Alert, Delivery, Detail, Key, Name, Series, Snapshot};
 use crate::event::{Event, Outcome, Timestamp};
 use crate::ledger::{Place, PlaceCounts, Skipped, SourceCounts, SourceState};
@@ -27,6 +27,8 @@ pub struct Alerts {
     watched: Watched,
     watched_changed: bool,
     failing: BTreeMap<Arc<str>, Option<Timestamp>>,
+    /// Since when the ledger cannot be committed, and why.
+    ledger: Option<(Timestamp, String)>,
     ticked: Option<Timestamp>,
     /// Whether the series are to be gathered anew.
     series_changed: bool,
@@ -171,6 +173,11 @@ impl Alerts {
         }
     }
 
+    /// Takes since when the ledger cannot be committed, and why; none where it can.
+    pub fn ledger_fails(&mut self, failing: Option<(Timestamp, String)>) {
+        self.ledger = failing;
+    }
+
     /// Takes the time, and how sources stand.
     pub fn tick(&mut self, now: Timestamp, sources: &BTreeMap<Arc<str>, (SourceCounts, SourceState)>, caught_up: bool) {
         if self.ticked.is_some_and(|then| (0..EACH).contains(&(now.0 - then.0))) {
@@ -227,6 +234,7 @@ impl Alerts {
         }
         let unheard = unheard(now, &self.rules.receivers, &self.failing);
         found.push((Key::own(Name::StoragewatchNotificationsFailing), unheard));
+        found.push((Key::own(Name::StoragewatchLedgerFailing), unkept(now, self.ledger.as_ref())));
         // Of sources that are not read any more, nothing is so.
         let of_others: Vec<Key> = self
             .all
@@ -323,7 +331,8 @@ impl Alerts {
             .iter()
             .copied()
             .chain(silence.then_some(Name::ConvexStorageLogsSilent))
-            .chain((!self.rules.receivers.is_empty()).then_some(Name::StoragewatchNotificationsFailing));
+            .chain((!self.rules.receivers.is_empty()).then_some(Name::StoragewatchNotificationsFailing))
+            .chain([Name::StoragewatchLedgerFailing]);
         let of_places = places.iter().flat_map(|(place, counts)| self.rules.possible(place, counts));
         let possible = own.map(Key::own).chain(of_places).map(|key| (key.series(), false));
         let mut series: BTreeMap<Series, bool> = possible.collect();

@@ -445,6 +445,28 @@ fn nobody_taking_notifications_for_five_minutes_is_told_to_everybody() {
 }
 
 #[test]
+fn a_ledger_that_fails_for_a_minute_alerts_until_it_commits_again() {
+    let mut stage = Stage::new();
+    stage.alerts.set_rules(Rules { sources: Vec::new(), ..rules() });
+    let fails = |since: i64| Some((Timestamp(since), "no space left".to_owned()));
+    let mut at = |now: i64, fails: Option<(Timestamp, String)>| {
+        stage.alerts.ledger_fails(fails);
+        stage.tick(now);
+        stage.firing()
+    };
+    assert_eq!(at(START, fails(START)), []);
+    assert_eq!(at(START + MINUTE - 1, fails(START)), []);
+    assert_eq!(at(START + MINUTE + EACH, fails(START)), [Name::StoragewatchLedgerFailing]);
+    // After a restart it must fail anew, or it is over.
+    assert_eq!(at(START + MINUTE + 2 * EACH, fails(START + MINUTE)), [Name::StoragewatchLedgerFailing]);
+    assert_eq!(at(START + MINUTE + 3 * EACH, None), []);
+    let alert = stage.only();
+    let what = alert.detail.what.as_deref().unwrap();
+    assert!(what.ends_with("could be made durable: no space left."), "{what}");
+    assert_eq!(alert.key.severity, Severity::Critical);
+}
+
+#[test]
 fn the_series_are_there_before_an_alert_fires() {
     let mut stage = Stage::new();
     let counts = |kind: Option<&str>| {
@@ -467,6 +489,7 @@ fn the_series_are_there_before_an_alert_fires() {
         "StoragewatchSourceStalled   warning 0",
         "StoragewatchSkipping   warning 0",
         "StoragewatchNotificationsFailing   critical 0",
+        "StoragewatchLedgerFailing   critical 0",
     ];
     assert_eq!(show(stage.alerts.series(&places).unwrap()), before);
     assert_eq!(stage.alerts.series(&places), None, "nothing has changed");

@@ -67,6 +67,7 @@ pub(super) fn summary(alert: &Alert) -> String {
         Name::StoragewatchSourceStalled => format!("storagewatch does not get on with the source '{source}'"),
         Name::StoragewatchSkipping => format!("storagewatch passes over input of the source '{source}'"),
         Name::StoragewatchNotificationsFailing => "storagewatch cannot notify anybody".to_owned(),
+        Name::StoragewatchLedgerFailing => "storagewatch cannot make its counts durable".to_owned(),
         Name::StoragewatchTest => "Test: storagewatch can notify you".to_owned(),
     }
 }
@@ -118,6 +119,10 @@ pub(super) fn advice(alert: &Alert) -> Option<&'static str> {
         }
         (_, _, Name::StoragewatchNotificationsFailing) => Some(
             "Look at the receivers' addresses in the configuration, and try them with 'storagewatch check FILE --send-test-alert'.",
+        ),
+        (_, _, Name::StoragewatchLedgerFailing) => Some(
+            "Make room on the disk of the state directory, or let storagewatch write there; it goes on by itself. Until then counts \
+             stand still in the metrics, alerts are told all the same, and a restart may tell them again.",
         ),
         _ => None,
     }

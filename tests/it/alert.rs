@@ -7,6 +7,7 @@ mod webhooks;
 
 use crate::support::run;
 use crate::watch::daemon::Daemon;
+use crate::watch::disk::Disk;
 use crate::watch::http::Client;
 use crate::watch::receiver::Receiver;
 use crate::watch::sender::Sender;
@@ -18,6 +19,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const FIRING: &str = "storagewatch_alert_firing";
+const LEDGER_UP: &str = "storagewatch_ledger_up";
 const SENT: &str = "storagewatch_notifications_total";
 
 fn status(daemon: &Daemon) -> Value {
@@ -302,6 +304,56 @@ fn one_alert_that_a_receiver_refuses_keeps_it_from_no_other() {
         if taken { Ok(()) } else { Err(format!("{since:?}")) }
     });
     daemon.stop();
+}
+
+#[test]
+fn a_full_disk_keeps_no_failure_from_being_told() {
+    let mut stage = Stage::new();
+    let webhook = Receiver::start();
+    stage.secret("url", &webhook.url());
+    stage.configure("", "[[alert.webhook]]\nurl = \"file:url\"\n");
+    let disk = Disk::new(&stage.root.path().join("state"), 6 << 20);
+    let mut daemon = Daemon::start(&mut disk.command(&stage.command()));
+    daemon.wait_until_ready();
+    assert_eq!(daemon.metrics().sum(LEDGER_UP, &[]) as u64, 1);
+    let filler = disk.seen_from_outside(daemon.child.id()).join("filler");
+    let fill = || {
+        let mut file = std::fs::File::options().append(true).create(true).open(&filler).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    };
+    // What was set aside before may hold a few commits yet.
+    let mut number = 0;
+    let uncommitted = wait_for("a failure that finds no room to be told", PATIENCE * 3, || {
+        fill();
+        number += 1;
+        let name = format!("happy-otter-{number}");
+        for busy in 0..20 {
+            stage.write_ago(&format!("busy-{number}-{busy}"), "direct", 1, 0);
+        }
+        stage.fail(&name);
+        webhook.wait_for(&format!("{name} to be told"), |alerts| told(alerts, &name) == 1);
+        let metrics = daemon.metrics();
+        let fires = metrics.sum(FIRING, &[("deployment", &name)]) as u64;
+        let seen = (metrics.accesses(&name), metrics.sum(LEDGER_UP, &[]) as u64, fires);
+        if seen == (0, 0, 1) { Ok(name) } else { Err(format!("{name}: {seen:?}")) }
+    });
+    std::fs::remove_file(&filler).unwrap();
+    daemon.wait_for_accesses(&uncommitted, 1);
+    daemon.wait_for_metrics("it to commit again", PATIENCE, |metrics| {
+        let up = metrics.sum(LEDGER_UP, &[]);
+        if up > 0.5 { Ok(()) } else { Err(up.to_string()) }
+    });
+    // Who was told of it is not told again, and what comes next is told.
+    stage.fail("quick-fox-7");
+    let alerts = webhook.wait_for("the next", |alerts| told(alerts, "quick-fox-7") == 1);
+    assert_eq!(alerts.len(), number + 1, "{alerts:#?}");
+    let log = daemon.stop();
+    assert!(log.contains("the ledger commits again"), "{log}");
+}
+
+/// How many of these are about a deployment.
+fn told(alerts: &[Value], deployment: &str) -> usize {
+    alerts.iter().filter(|alert| alert["labels"]["deployment"] == deployment).count()
 }
 
 #[test]
