@@ -6,9 +6,11 @@
 use super::board::{Delivered, Notes};
 use super::rules::{Rules, detail};
 use super::sources::{Condition, Watched, unheard, unkept};
+use super::text::{over, summary};
 use super::{Alert, Delivery, Detail, Key, Name, Series, Snapshot};
-use crate::event::{Event, Outcome, Timestamp};
+use crate::event::{Cause, Event, Hosting, Outcome, Timestamp};
 use crate::ledger::{Place, PlaceCounts, Skipped, SourceCounts, SourceState};
+use crate::plain::safe;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -149,6 +151,7 @@ impl Alerts {
                     deliveries,
                 };
                 self.all.insert(key.clone(), Arc::new(alert));
+                say(&alert);
                 self.series_changed = true;
             }
         }
@@ -274,6 +277,7 @@ impl Alerts {
             alert.resolved = Some(resolved);
             alert.lingers = Timestamp(resolved.0 + self.rules.keep_firing_for.as_millis() as i64);
             self.changed.insert(key.clone());
+            say(alert);
             self.series_changed = true;
         }
     }
@@ -343,7 +347,43 @@ impl Alerts {
     }
 }
 
-/// How much a source did not use or may have lost, in words. What was read before, or only repeats, is not missing.
+/// Says in the program's own log that an alert fires or is resolved. Nothing that another log brought can steer it.
+fn say(alert: &Alert) {
+    let (key, detail) = (&alert.key, &alert.detail);
+    let text = |text: Option<&str>| text.map(safe);
+    let (deployment, source) = (text(key.deployment.as_deref()), text(key.source.as_deref()));
+    let (request, blob) = (text(detail.request_id.as_deref()), text(detail.storage_id.as_deref()));
+    let (hosting, cause) = (key.hosting.map(Hosting::as_str), detail.cause.map(Cause::as_str));
+    let (name, severity) = (key.name.as_str(), key.severity.as_str());
+    if alert.is_firing() {
+        tracing::warn!(
+            alert = name,
+            severity,
+            deployment = deployment.as_deref(),
+            hosting,
+            source = source.as_deref(),
+            cause,
+            request_id = request.as_deref(),
+            storage_id = blob.as_deref(),
+            "an alert fires: {}",
+            summary(alert)
+        );
+    } else {
+        tracing::info!(
+            alert = name,
+            severity,
+            deployment = deployment.as_deref(),
+            hosting,
+            source = source.as_deref(),
+            count = alert.count,
+            "an alert is resolved: {}",
+            over(alert)
+        );
+    }
+}
+
+/// How much a source did not use or may have lost, in words. What was read before, or only repeats, is not missing; where a
+/// key had to be forgotten, counts may be too high instead.
 fn unused(counts: &SourceCounts) -> Option<(u64, String)> {
     let missing = |reason: &Skipped| !matches!(reason, Skipped::Duplicate | Skipped::Cached | Skipped::KeyForgotten);
     let skipped = Skipped::ALL.into_iter().zip(counts.skipped).filter(|(reason, count)| missing(reason) && *count > 0);

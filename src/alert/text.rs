@@ -72,6 +72,24 @@ pub(super) fn summary(alert: &Alert) -> String {
     }
 }
 
+/// What has come to an end, on one line.
+pub(super) fn over(alert: &Alert) -> String {
+    let deployment = safe(alert.key.deployment.as_deref().unwrap_or_default());
+    let source = safe(alert.key.source.as_deref().unwrap_or_default());
+    match alert.key.name {
+        Name::ConvexStorageDirectFailed | Name::ConvexStorageDirectFailedSelfHosted => {
+            format!("no storage access has failed in {deployment} of late")
+        }
+        Name::ConvexStorageFallbackDegraded => format!("no blob went through the fallback in {deployment} of late"),
+        Name::ConvexStorageLogsSilent => format!("the source '{source}' is not silent any more"),
+        Name::StoragewatchSourceStalled => format!("storagewatch gets on with the source '{source}'"),
+        Name::StoragewatchSkipping => format!("storagewatch has passed over no input of the source '{source}' of late"),
+        Name::StoragewatchNotificationsFailing => "storagewatch can notify again".to_owned(),
+        Name::StoragewatchLedgerFailing => "storagewatch makes its counts durable again".to_owned(),
+        Name::StoragewatchTest => summary(alert),
+    }
+}
+
 fn description(alert: &Alert) -> String {
     let detail = &alert.detail;
     let Some(outcome) = alert.key.name.outcome() else {

@@ -420,6 +420,35 @@ fn the_configuration_of_a_deployment_goes_before_the_policy() {
 }
 
 #[test]
+fn what_fires_and_what_is_resolved_is_in_the_log() {
+    let stage = Stage::new();
+    stage.configure("deployment = \"happy-otter-123\"\nhosting = \"cloud\"", "[alert]\nwindow = \"1s\"\n");
+    let mut daemon = stage.start();
+    stage.append("Storage access: direct-failed {\"error\":\"status 500\",\"storageId\":\"kg2\\u001b[31m\"}\n");
+    wait_for_firing(&mut daemon, "ConvexStorageDirectFailed", 1.0);
+    wait_for_firing(&mut daemon, "ConvexStorageDirectFailed", 0.0);
+    let log = daemon.stop();
+    let line = |what: &str| log.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no {what}: {log}"));
+    let fires = line("an alert fires: Storage access failed in happy-otter-123");
+    for word in [
+        "WARN",
+        "ConvexStorageDirectFailed",
+        "severity=\"critical\"",
+        "deployment=\"happy-otter-123\"",
+        "hosting=\"cloud\"",
+        "cause=\"backend_error\"",
+        "storage_id=\"kg2",
+    ] {
+        assert!(fires.contains(word), "no {word}: {fires}");
+    }
+    assert!(!log.contains('\u{1b}'), "{log}");
+    let resolved = line("an alert is resolved: no storage access has failed in happy-otter-123 of late");
+    assert!(resolved.contains("INFO") && resolved.contains("count=1"), "{resolved}");
+    // Once each, whatever is shown and told meanwhile.
+    assert_eq!((log.matches("an alert fires").count(), log.matches("an alert is resolved").count()), (1, 1), "{log}");
+}
+
+#[test]
 fn a_source_that_falls_silent_is_told_and_one_that_speaks_again() {
     let stage = Stage::new();
     let webhook = Receiver::start();
