@@ -56,15 +56,15 @@ struct Move {
 }
 
 impl Watched {
-    /// Takes up what was kept.
-    pub(super) fn load(&mut self, row: &str) -> Result<(), serde_json::Error> {
+    /// Takes up what was kept. What does not matter any more is left out, and true returned where that is to be kept.
+    pub(super) fn load(&mut self, row: &str, sources: &[SourceRules]) -> Result<bool, serde_json::Error> {
         self.heard = serde_json::from_str(row)?;
-        Ok(())
+        Ok(self.keep(sources))
     }
 
-    /// What is to be kept.
+    /// What is to be kept: nothing, too, or what was kept before would count as heard the next time that silence matters.
     pub(super) fn row(&self) -> Option<String> {
-        if self.heard.is_empty() { None } else { serde_json::to_string(&self.heard).ok() }
+        serde_json::to_string(&self.heard).ok()
     }
 
     /// Notes that it is being kept.
@@ -95,10 +95,7 @@ impl Watched {
         state: Option<&SourceState>,
         caught_up: bool,
     ) -> Condition {
-        let Some(limit) = rules.silent_after else {
-            self.heard.remove(&rules.name);
-            return Condition::Over;
-        };
+        let Some(limit) = rules.silent_after else { return Condition::Over };
         let heard = self.heard.entry(Arc::clone(&rules.name)).or_insert(now);
         *heard = (*heard).max(state.and_then(|state| state.last_read).unwrap_or_default()).min(now);
         let silent = now.0 - heard.0;
@@ -150,12 +147,15 @@ impl Watched {
         if moved && !is_down { Condition::Over } else { Condition::Open }
     }
 
-    /// Forgets sources that are not read any more.
-    pub(super) fn keep(&mut self, sources: &[SourceRules]) {
+    /// Forgets sources that are not read any more, or whose silence does not matter. True where it is to be kept that these
+    /// were heard no more.
+    pub(super) fn keep(&mut self, sources: &[SourceRules]) -> bool {
+        let before = self.heard.len();
         self.heard.retain(|name, _| sources.iter().any(|rules| rules.name == *name && rules.silent_after.is_some()));
         self.moves.retain(|name, _| sources.iter().any(|rules| rules.name == *name));
-    }
+        self.heard.len() < before
 }
+    }
 
 /// Whether no receiver takes notifications. `failing` says of each that was sent something since when it takes nothing.
 pub(super) fn unheard(

@@ -53,7 +53,8 @@ impl Alerts {
             self.all.insert(alert.key.clone(), Arc::new(alert));
         }
         if let Some(heard) = heard {
-            self.watched.load(heard).map_err(|error| ("heard".to_owned(), error))?;
+            let loaded = self.watched.load(heard, &self.rules.sources);
+            self.watched_changed |= loaded.map_err(|error| ("heard".to_owned(), error))?;
         }
         self.address();
         Ok(())
@@ -62,7 +63,7 @@ impl Alerts {
     /// Goes on under other rules.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
-        self.watched.keep(&self.rules.sources);
+        self.watched_changed |= self.watched.keep(&self.rules.sources);
         self.failing.retain(|receiver, _| self.rules.receivers.contains(receiver));
         self.series_changed = true;
         self.address();

@@ -99,7 +99,11 @@ impl Stage {
 
     /// Everything but what was committed is forgotten.
     fn restart(&mut self) {
-        self.alerts = Alerts::new(rules());
+        self.restart_with(rules());
+    }
+
+    fn restart_with(&mut self, rules: Rules) {
+        self.alerts = Alerts::new(rules);
         let rows = self.committed.clone().into_iter().collect();
         self.alerts.load(rows, self.heard.as_deref()).unwrap();
         self.sources.values_mut().for_each(|(_, state)| *state = SourceState::default());
@@ -337,6 +341,29 @@ fn a_source_that_was_heard_of_for_too_long_is_silent_until_it_is_heard_again() {
         stage.sources.get_mut("files").unwrap().1.up = true;
         stage.tick(START + second * SECOND);
         assert_eq!(stage.firing(), [], "{second}");
+    }
+}
+
+#[test]
+fn what_was_heard_before_silence_did_not_matter_for_a_while_is_forgotten() {
+    let matters = rules;
+    let does_not = || Rules { sources: vec![source("files", None)], ..rules() };
+    let day = 24 * 60 * MINUTE;
+    for restarts in [false, true] {
+        let mut stage = Stage::new();
+        stage.tick(START);
+        if restarts {
+            stage.restart_with(does_not());
+        } else {
+            stage.alerts.set_rules(does_not());
+        }
+        stage.tick(START + SECOND);
+        // A day later it matters again.
+        stage.restart_with(matters());
+        for second in 0..60 {
+            stage.tick(START + day + second * SECOND);
+            assert_eq!(stage.firing(), [], "{restarts} {second}");
+        }
     }
 }
 
