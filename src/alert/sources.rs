@@ -122,7 +122,8 @@ impl Watched {
         let state = state.unwrap_or(&unknown);
         let fresh = Move { bytes, at: now, down_since: None };
         let so_far = self.moves.entry(Arc::clone(&rules.name)).or_insert(fresh);
-        let moved = state.lag_bytes == 0 || so_far.bytes != bytes;
+        // A line whose end was not written yet keeps nothing waiting.
+        let moved = state.lag_bytes <= state.begun_bytes || so_far.bytes != bytes;
         if moved {
             (so_far.bytes, so_far.at) = (bytes, now);
         }
@@ -154,8 +155,8 @@ impl Watched {
         self.heard.retain(|name, _| sources.iter().any(|rules| rules.name == *name && rules.silent_after.is_some()));
         self.moves.retain(|name, _| sources.iter().any(|rules| rules.name == *name));
         self.heard.len() < before
-}
     }
+}
 
 /// Whether no receiver takes notifications. `failing` says of each that was sent something since when it takes nothing.
 pub(super) fn unheard(

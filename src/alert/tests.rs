@@ -408,6 +408,20 @@ fn a_source_stalls_that_is_down_or_behind_for_five_minutes() {
 }
 
 #[test]
+fn a_line_without_its_end_stalls_nothing_and_one_that_is_whole_does() {
+    for (begun_bytes, expected) in [(100, &[][..]), (99, &[Name::StoragewatchSourceStalled])] {
+        let mut stage = Stage::new();
+        stage.alerts.set_rules(Rules { sources: vec![source("files", None)], ..rules() });
+        for second in 0..400 {
+            stage.sources.get_mut("files").unwrap().1 =
+                SourceState { lag_bytes: 100, begun_bytes, up: true, ..SourceState::default() };
+            stage.tick(START + second * SECOND);
+        }
+        assert_eq!(stage.firing(), expected, "{begun_bytes}");
+    }
+}
+
+#[test]
 fn a_source_that_is_behind_and_moves_does_not_stall() {
     let mut stage = Stage::new();
     for second in 0..1000 {

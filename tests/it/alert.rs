@@ -1,6 +1,7 @@
 //! Alerts as those who are told see them: from a line in a log to what arrives, over restarts, kills and dead receivers.
 
 mod alertmanager;
+mod begun;
 mod both;
 pub(crate) mod stage;
 mod webhooks;
