@@ -151,8 +151,8 @@ impl Alerts {
                     lingers: Timestamp::default(),
                     deliveries,
                 };
-                self.all.insert(key.clone(), Arc::new(alert));
                 say(&alert);
+                self.all.insert(key.clone(), Arc::new(alert));
                 self.series_changed = true;
             }
         }
@@ -277,8 +277,8 @@ impl Alerts {
             let resolved = now.max(Timestamp(alert.since.0 + 1));
             alert.resolved = Some(resolved);
             alert.lingers = Timestamp(resolved.0 + self.rules.keep_firing_for.as_millis() as i64);
-            self.changed.insert(key.clone());
             say(alert);
+            self.changed.insert(key.clone());
             self.series_changed = true;
         }
     }
@@ -386,13 +386,16 @@ fn say(alert: &Alert) {
 /// How much a source did not use or may have lost, in words. What was read before, or only repeats, is not missing; where a
 /// key had to be forgotten, counts may be too high instead.
 fn unused(counts: &SourceCounts) -> Option<(u64, String)> {
-    let missing = |reason: &Skipped| !matches!(reason, Skipped::Duplicate | Skipped::Cached | Skipped::KeyForgotten);
+    let missing = |reason: &Skipped| !matches!(reason, Skipped::Duplicate | Skipped::Cached);
     let skipped = Skipped::ALL.into_iter().zip(counts.skipped).filter(|(reason, count)| missing(reason) && *count > 0);
     let mut all = 0;
     let mut words = Vec::new();
     for (reason, count) in skipped {
         all += count;
-        words.push(format!("{count} skipped as {}", reason.as_str()));
+        words.push(match reason {
+            Skipped::KeyForgotten => format!("{count} keys forgotten early, so that a repetition could count twice"),
+            reason => format!("{count} skipped as {}", reason.as_str()),
+        });
     }
     if counts.lost_bytes > 0 {
         all += 1;

@@ -133,7 +133,7 @@ pub(super) fn advice(alert: &Alert) -> Option<&'static str> {
             "Look at storagewatch's own log, and whether the source exists and may be read. What is logged there is not counted.",
         ),
         (_, _, Name::StoragewatchSkipping) => {
-            Some("Counts may be too low. 'storagewatch explain' shows how lines are read, and why they are not.")
+            Some("Counts may be wrong. 'storagewatch explain' shows how lines are read, and why they are not.")
         }
         (_, _, Name::StoragewatchNotificationsFailing) => Some(
             "Look at the receivers' addresses in the configuration, and try them with 'storagewatch check FILE --send-test-alert'.",
