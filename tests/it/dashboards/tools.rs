@@ -130,6 +130,8 @@ fn what_the_compose_file_mounts_and_builds_is_there() {
             assert!(here.join("../..").join(path).exists(), "{path}");
         }
     }
+    assert!(image.contains(" ca-certificates "), "nobody could be told over HTTPS");
+    assert!(compose.contains("--alertmanager, 'http://127.0.0.1:9093'"), "its own notifier tells nobody");
     // What the program is told there, it takes.
     let command = compose.split("command: [").nth(1).unwrap().split(']').next().unwrap();
     let (_, help, _) = run(&["watch", "--help"], b"");
