@@ -18,6 +18,7 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "ConvexStorageDirectFailedSelfHosted"
     "ConvexStorageFallbackDegraded"
     "ConvexStorageLogsSilent"
+    "ConvexStorageProbeFailing"
     "StoragewatchSourceStalled"
     "StoragewatchSkipping"
     "StoragewatchNotificationsFailing"
