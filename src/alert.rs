@@ -50,13 +50,15 @@ pub enum Name {
     StoragewatchSkipping,
     /// Nobody takes notifications.
     StoragewatchNotificationsFailing,
+    /// What is counted cannot be made durable.
+    StoragewatchLedgerFailing,
     /// None of the above: what `check --send-test-alert` sends.
     StoragewatchTest,
 }
 
 impl Name {
     /// Every alert that can fire.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ConvexStorageDirectFailed,
         Self::ConvexStorageDirectFailedSelfHosted,
         Self::ConvexStorageFallbackDegraded,
@@ -64,6 +66,7 @@ impl Name {
         Self::StoragewatchSourceStalled,
         Self::StoragewatchSkipping,
         Self::StoragewatchNotificationsFailing,
+        Self::StoragewatchLedgerFailing,
     ];
 
     /// The text in labels.
@@ -76,6 +79,7 @@ impl Name {
             Self::StoragewatchSourceStalled => "StoragewatchSourceStalled",
             Self::StoragewatchSkipping => "StoragewatchSkipping",
             Self::StoragewatchNotificationsFailing => "StoragewatchNotificationsFailing",
+            Self::StoragewatchLedgerFailing => "StoragewatchLedgerFailing",
             Self::StoragewatchTest => "StoragewatchTest",
         }
     }
@@ -92,7 +96,7 @@ impl Name {
     /// The severity, where no policy decides it.
     pub(crate) const fn severity(self) -> Severity {
         match self {
-            Self::StoragewatchNotificationsFailing => Severity::Critical,
+            Self::StoragewatchNotificationsFailing | Self::StoragewatchLedgerFailing => Severity::Critical,
             Self::StoragewatchTest => Severity::Info,
             _ => Severity::Warning,
         }
@@ -103,7 +107,10 @@ impl Name {
     pub(crate) const fn is_condition(self) -> bool {
         matches!(
             self,
-            Self::ConvexStorageLogsSilent | Self::StoragewatchSourceStalled | Self::StoragewatchNotificationsFailing
+            Self::ConvexStorageLogsSilent
+                | Self::StoragewatchSourceStalled
+                | Self::StoragewatchNotificationsFailing
+                | Self::StoragewatchLedgerFailing
         )
     }
 }
@@ -188,6 +195,9 @@ pub struct Alert {
     pub detail: Detail,
     /// When it was resolved.
     pub resolved: Option<Timestamp>,
+    /// Until when an Alertmanager is told that it fires, once it is resolved.
+    #[serde(default)]
+    pub lingers: Timestamp,
     /// What each receiver was told. Whoever stands here and was told nothing yet is still to be told.
     pub deliveries: BTreeMap<Arc<str>, Delivery>,
 }
@@ -229,3 +239,8 @@ pub struct Delivery {
 
 /// The alerts that fire, and those that were resolved and of which somebody is still to be told. Cheap to clone.
 pub type Snapshot = Arc<Vec<Arc<Alert>>>;
+
+/// Whether nothing has happened to any alert between two snapshots. One that is shared is never changed.
+pub(crate) fn is_same(one: &Snapshot, other: &Snapshot) -> bool {
+    one.len() == other.len() && one.iter().zip(&**other).all(|(one, other)| Arc::ptr_eq(one, other))
+}

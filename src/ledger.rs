@@ -53,6 +53,8 @@ pub struct View {
     pub caught_up: bool,
     /// Why the last commit failed, where it did.
     pub trouble: Option<String>,
+    /// Since when commits fail, where they do.
+    pub failing_since: Option<Timestamp>,
     /// The alerts that fire, and those that were resolved of late.
     pub alerts: Snapshot,
     /// Each alert that can fire, and whether it does.
@@ -61,7 +63,15 @@ pub struct View {
     pub notifications: BTreeMap<Arc<str>, [u64; Sent::ALL.len()]>,
 }
 
+/// How long commits must fail until somebody is told, in milliseconds.
+pub(crate) const FAILING_FOR: i64 = 60 * 1000;
+
 impl View {
+    /// Whether commits have failed for so long that somebody must look.
+    pub fn is_failing(&self, now: Timestamp) -> bool {
+        self.failing_since.is_some_and(|since| now.0 - since.0 >= FAILING_FOR)
+    }
+
     /// The latest events that want attention, by when they happened, the newest first.
     pub fn latest_failures(&self) -> Vec<&Arc<Row>> {
         let mut failures: Vec<&Arc<Row>> = self.failures.iter().collect();

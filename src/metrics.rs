@@ -131,6 +131,8 @@ metrics! {
         "Requests of webhooks that were answered since the program started, by status."
     CommitDuration: Histogram "storagewatch_ledger_commit_duration_seconds" []
         "How long it took to make counts durable."
+    LedgerUp: Gauge "storagewatch_ledger_up" []
+        "Whether counts can be made durable: 1, or 0 while the last commit has failed."
     DeploymentsFolded: Gauge "storagewatch_deployments_folded" []
         "Deployments that are counted together, because there were too many."
     ConfigReload: Gauge "storagewatch_config_last_reload_successful" []

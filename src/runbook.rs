@@ -18,9 +18,11 @@ pub const PAGES: &[(&str, &str)] = pages! {
     "ConvexStorageDirectFailedSelfHosted"
     "ConvexStorageFallbackDegraded"
     "ConvexStorageLogsSilent"
+    "ConvexStorageProbeFailing"
     "StoragewatchSourceStalled"
     "StoragewatchSkipping"
     "StoragewatchNotificationsFailing"
+    "StoragewatchLedgerFailing"
     "StoragewatchDown"
 };
 

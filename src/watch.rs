@@ -232,6 +232,7 @@ fn alert_rules(config: &Arc<Config>) -> alert::Rules {
             })
         }),
         window: config.alerting.window,
+        keep_firing_for: config.alerting.keep_firing_for,
         max_age: config.alerting.max_age,
         sources: files.chain(stdin).chain(webhooks).chain(polled).chain(probed).collect(),
         receivers: config.alerting.receivers.iter().map(|receiver| Arc::clone(&receiver.name)).collect(),

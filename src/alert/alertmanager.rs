@@ -16,7 +16,7 @@ pub(super) fn body(notices: &[Notice], page: &str) -> Value {
         json!({
             "labels": object(labels(&notice.alert)),
             "annotations": object(annotations(&notice.alert, page)),
-            "startsAt": notice.alert.since.to_string(),
+            "startsAt": notice.starts.to_string(),
             "endsAt": notice.ends.to_string(),
             "generatorURL": origin(&notice.alert, page),
         })

@@ -6,6 +6,7 @@ use super::slack::headline;
 use super::text::annotations;
 use crate::event::clip;
 use crate::policy::Severity;
+use reqwest::Url;
 use serde_json::{Value, json};
 
 /// Alerts in one message at the most: all of a message's embeds together may have 6,000 characters.
@@ -15,6 +16,9 @@ pub(super) const AT_ONCE: usize = 3;
 /// 3 × 2 × (100 + 850) and the footers stay below 6,000.
 const TITLE: usize = 100;
 const TEXT: usize = 850;
+
+/// The longest address that is shown as a part of that text, in bytes.
+const ADDRESS: usize = 250;
 
 /// The annotations that are shown, in this order.
 const SHOWN: [&str; 6] = ["description", "function", "storage_id", "request_id", "error", "advice"];
@@ -41,14 +45,29 @@ fn embed(notice: &Notice, page: &str) -> Value {
         }
     });
     let text = lines.collect::<Vec<_>>().join("\n");
-    json!({
+    let origin = origin(alert, page);
+    let is_link = is_link(&origin);
+    // What cannot be a link is there to be copied.
+    let address = if is_link { String::new() } else { clip(&format!("\n{origin}"), ADDRESS) };
+    let text = clip(&text, TEXT - address.len());
+    let mut embed = json!({
         "title": escaped(&clip(&headline(notice), TITLE)),
-        "url": origin(alert, page),
-        "description": escaped(&clip(&text, TEXT)),
+        "description": format!("{}{}", escaped(&text), escaped(&address)),
         "color": color(notice),
         "footer": {"text": alert.key.name.as_str()},
         "timestamp": notice.ended.unwrap_or(alert.since).to_string(),
-    })
+    });
+    if is_link {
+        embed["url"] = origin.into();
+    }
+    embed
+}
+
+/// Whether Discord takes an address for the link of an embed: it refuses a message, with all that is in it, where the host
+/// is a name without a dot.
+fn is_link(address: &str) -> bool {
+    let has_dot = |name: &str| name.trim_end_matches('.').contains('.');
+    Url::parse(address).is_ok_and(|url| url.domain().map_or(url.has_host(), has_dot))
 }
 
 fn color(notice: &Notice) -> u32 {
@@ -70,4 +89,23 @@ fn escaped(text: &str) -> String {
         escaped.push(letter);
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leads_to_an_address_or_a_name_with_a_dot() {
+        for (address, expected) in [
+            ("http://127.0.0.1:10045/#alerts", true),
+            ("http://[::1]:10045/#alerts", true),
+            ("https://watch.example.org/sw/#alerts", true),
+            ("http://storagewatch:10045/#alerts", false),
+            ("http://localhost.:10045/#alerts", false),
+            ("no address", false),
+        ] {
+            assert_eq!(is_link(address), expected, "{address}");
+        }
+    }
 }

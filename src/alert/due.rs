@@ -39,6 +39,8 @@ pub struct Notice {
     pub alert: Arc<Alert>,
     /// When it was resolved; none while it fires.
     pub ended: Option<Timestamp>,
+    /// When it began, as those who are told can take it: never after now, even where the clock was set back since.
+    pub starts: Timestamp,
     /// When it ends if nothing further is said, or when it has ended.
     pub ends: Timestamp,
 }
@@ -105,7 +107,8 @@ impl Told {
             match next {
                 Next::Now(ended) => {
                     let ends = ended.unwrap_or(Timestamp(now.0 + AHEAD));
-                    due.push(Notice { alert: Arc::clone(alert), ended, ends });
+                    let starts = alert.since.min(now).min(ends);
+                    due.push(Notice { alert: Arc::clone(alert), ended, starts, ends });
                 }
                 Next::In(left) => wait = Some(wait.map_or(left, |wait| wait.min(left))),
                 Next::Never => {}
@@ -184,11 +187,20 @@ fn next(alert: &Alert, account: Account, manner: Manner, now: Timestamp) -> Next
         },
         (Manner::Again, Some(resolved)) => {
             let Some(told) = told else { return Next::Now(None) };
-            // Told late, it fires a while for this receiver.
-            let late = told > resolved;
-            let ended = if late { Timestamp(told.0 + LATE) } else { resolved };
+            let ended = if resolved > now {
+                // The clock was set back, and what comes after the resolution is far.
+                now
+            } else {
+                // Told late, it fires a while for this receiver.
+                let late = if told > resolved { told.0 + LATE } else { resolved.0 };
+                Timestamp(late).max(alert.lingers)
+            };
             match (closed, account.sent) {
-                (None, _) => at(ended.0, Some(ended)),
+                (None, sent) if now < ended => match sent.map_or(Next::Now(None), |sent| again(sent, None)) {
+                    Next::In(left) => Next::In(left.min(ended.0 - now.0)),
+                    next => next,
+                },
+                (None, _) => Next::Now(Some(ended)),
                 (Some(closed), _) if now.0 - closed.0 >= REPEATED => Next::Never,
                 (Some(_), Some(sent)) => again(sent, Some(ended)),
                 (Some(_), None) => Next::Now(Some(ended)),
@@ -219,6 +231,7 @@ mod tests {
             counted: since,
             detail,
             resolved,
+            lingers: Timestamp(0),
             deliveries,
         })
     }
@@ -287,15 +300,57 @@ mod tests {
     fn an_alertmanager_that_was_away_hears_first_that_it_fired() {
         let mut receiver = Receiver::new(Manner::Again);
         let gone = alert(0, Some(5));
-        receiver.look(&gone, 10 * MINUTE);
-        receiver.look(&gone, 10 * MINUTE + LATE - 1);
-        receiver.look(&gone, 10 * MINUTE + LATE);
         let end = 10 * MINUTE + LATE;
-        assert_eq!(receiver.got, [(10 * MINUTE, None), (end, Some(end))]);
+        assert_eq!(receiver.look(&gone, 10 * MINUTE), None);
+        assert_eq!(receiver.look(&gone, 11 * MINUTE - 1), Some(1));
+        receiver.look(&gone, 11 * MINUTE);
+        assert_eq!(receiver.look(&gone, end - 1), Some(1));
+        receiver.look(&gone, end);
+        assert_eq!(receiver.got, [(10 * MINUTE, None), (11 * MINUTE, None), (end, Some(end))]);
         // A webhook is told what became of it.
         let mut webhook = Receiver::new(Manner::Once);
         webhook.look(&gone, 10 * MINUTE);
         assert_eq!(webhook.got, [(10 * MINUTE, Some(5))]);
+    }
+
+    #[test]
+    fn an_alertmanager_is_told_that_it_fires_until_what_prometheus_says_is_over() {
+        let mut gone = Alert::clone(&alert(0, Some(100 * SECOND)));
+        gone.lingers = Timestamp(280 * SECOND);
+        let gone = Arc::new(gone);
+        let (mut alertmanager, mut webhook) = (Receiver::new(Manner::Again), Receiver::new(Manner::Once));
+        for receiver in [&mut alertmanager, &mut webhook] {
+            for second in 0..100 {
+                receiver.look(&alert(0, None), second * SECOND);
+            }
+            for second in 100..=700 {
+                receiver.look(&gone, second * SECOND);
+            }
+        }
+        let got: Vec<_> =
+            alertmanager.got.iter().map(|(at, ended)| (at / SECOND, ended.map(|at| at / SECOND))).collect();
+        let firing = [0, 60, 120, 180, 240].map(|at| (at, None));
+        let over = [280, 340, 400, 460, 520].map(|at| (at, Some(280)));
+        assert_eq!(got, [firing, over].concat());
+        // A webhook hears of nobody else.
+        assert_eq!(webhook.got, [(0, None), (100 * SECOND, Some(100 * SECOND))]);
+    }
+
+    #[test]
+    fn nothing_begins_after_now_or_after_its_end() {
+        for (since, first, resolved, later) in
+            [(100, 10, None, 2 * MINUTE), (100, 10, Some(101), 11), (0, 10, Some(20), 30)]
+        {
+            let mut told = Told::default();
+            for (now, resolved) in [(first, None), (later, resolved)] {
+                let (due, _) = told.due("r", Manner::Again, &[alert(since, resolved)], Timestamp(now));
+                told.took(&due, Timestamp(now));
+                let [notice] = due.as_slice() else { panic!("{since} {now}: {due:?}") };
+                assert_eq!(notice.ended.is_some(), resolved.is_some());
+                assert!(notice.starts.0 <= now && notice.starts <= notice.ends, "{now}: {notice:?}");
+                assert!(notice.ended.is_none_or(|ended| ended.0 <= now), "{now}: {notice:?}");
+            }
+        }
     }
 
     #[test]
@@ -359,7 +414,10 @@ mod tests {
         assert_eq!(known, [false, false, true, true]);
         // It rests no longer than that, even where the clock was set back.
         for _ in 0..100 {
-            told.refused(&[Notice { alert: Arc::clone(&all[0]), ended: None, ends: Timestamp(0) }], Timestamp(1000));
+            told.refused(
+                &[Notice { alert: Arc::clone(&all[0]), ended: None, starts: Timestamp(0), ends: Timestamp(0) }],
+                Timestamp(1000),
+            );
         }
         let due = |told: &mut Told, now: i64| told.due("r", Manner::Once, &all[..1], Timestamp(now)).0.len();
         assert_eq!(due(&mut told, 1000 + LONGEST_REST - 1), 0);

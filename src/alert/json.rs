@@ -19,7 +19,7 @@ pub(super) fn body(notices: &[Notice], page: &str) -> Value {
             "id": id(notice),
             "status": if notice.ended.is_some() { "resolved" } else { "firing" },
             "test": alert.key.name == Name::StoragewatchTest,
-            "starts_at": alert.since.to_string(),
+            "starts_at": notice.starts.to_string(),
             "ends_at": notice.ended.map(|ended| ended.to_string()),
             "count": alert.count,
             "labels": object(labels(alert)),

@@ -224,11 +224,12 @@ pub fn send_test(receivers: &[Receiver], page: &str, now: Timestamp) -> anyhow::
     let what = "This is a test that somebody sent with 'storagewatch check --send-test-alert'. Nothing is wrong.";
     let detail = Detail { what: Some(what.to_owned()), ..Detail::default() };
     let deliveries = receivers.iter().map(|receiver| (Arc::clone(&receiver.name), Delivery::default())).collect();
-    let (since, resolved) = (now, None);
-    let alert = Alert { key, since, count: 1, first: now, last: now, counted: now, detail, resolved, deliveries };
+    let (since, resolved, lingers) = (now, None, now);
+    let alert =
+        Alert { key, since, count: 1, first: now, last: now, counted: now, detail, resolved, lingers, deliveries };
     // It ends by itself.
     let ends = Timestamp(now.0 + 4 * 60 * 1000);
-    let notice = Notice { alert: Arc::new(alert), ended: None, ends };
+    let notice = Notice { alert: Arc::new(alert), ended: None, starts: now, ends };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = client()?;
     runtime.block_on(async {

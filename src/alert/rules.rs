@@ -42,6 +42,9 @@ pub struct Rules {
     pub deployment: Box<dyn Fn(&str) -> DeploymentRules + Send>,
     /// How long it must be quiet until an alert is resolved.
     pub window: Duration,
+    /// For how long after that an Alertmanager is told that it fires: what Prometheus says of it is over by then. Else
+    /// a group that is looked at in between would be told anew.
+    pub keep_firing_for: Duration,
     /// Events that are older raise none.
     pub max_age: Duration,
     /// The sources that are read.
@@ -55,6 +58,7 @@ impl Default for Rules {
         Self {
             deployment: Box::new(|_| DeploymentRules::default()),
             window: Duration::from_mins(5),
+            keep_firing_for: Duration::from_mins(3),
             max_age: Duration::from_hours(24),
             sources: Vec::new(),
             receivers: Vec::new(),

@@ -4,7 +4,7 @@
 //! entities. Formatting is switched off wherever Slack lets it be.
 
 use super::alertmanager::origin;
-use super::text::{advice, annotations, summary};
+use super::text::{advice, annotations, over, summary};
 use super::{Name, Notice};
 use crate::event::clip;
 use crate::policy::Severity;
@@ -53,11 +53,10 @@ pub(super) fn body(notices: &[Notice], page: &str) -> Value {
 /// An alert on one line.
 pub(super) fn headline(notice: &Notice) -> String {
     let key = &notice.alert.key;
-    let summary = summary(&notice.alert);
     match (notice.ended, key.name) {
-        (_, Name::StoragewatchTest) => summary,
-        (Some(_), _) => format!("resolved: {summary}"),
-        (None, _) => format!("{}: {summary}", key.severity.as_str()),
+        (_, Name::StoragewatchTest) => summary(&notice.alert),
+        (Some(_), _) => format!("resolved: {}", over(&notice.alert)),
+        (None, _) => format!("{}: {}", key.severity.as_str(), summary(&notice.alert)),
     }
 }
 

@@ -1,11 +1,11 @@
-//! Whether a source is silent or stalled, and whether anybody takes notifications.
+//! Whether a source is silent or stalled, whether anybody takes notifications, and whether counts are made durable.
 //!
 //! Enters how they stand and the time, again and again; leaves for each alert whether what it says holds, is over, or
 //! cannot be told yet. After a start, or a time in which the machine slept, it takes a while until it can.
 
 use super::rules::SourceRules;
 use crate::event::Timestamp;
-use crate::ledger::{SourceCounts, SourceState, written};
+use crate::ledger::{FAILING_FOR, SourceCounts, SourceState, written};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -56,15 +56,15 @@ struct Move {
 }
 
 impl Watched {
-    /// Takes up what was kept.
-    pub(super) fn load(&mut self, row: &str) -> Result<(), serde_json::Error> {
+    /// Takes up what was kept. What does not matter any more is left out, and true returned where that is to be kept.
+    pub(super) fn load(&mut self, row: &str, sources: &[SourceRules]) -> Result<bool, serde_json::Error> {
         self.heard = serde_json::from_str(row)?;
-        Ok(())
+        Ok(self.keep(sources))
     }
 
-    /// What is to be kept.
+    /// What is to be kept: nothing, too, or what was kept before would count as heard the next time that silence matters.
     pub(super) fn row(&self) -> Option<String> {
-        if self.heard.is_empty() { None } else { written(&self.heard) }
+        written(&self.heard)
     }
 
     /// Notes that it is being kept.
@@ -95,10 +95,7 @@ impl Watched {
         state: Option<&SourceState>,
         caught_up: bool,
     ) -> Condition {
-        let Some(limit) = rules.silent_after else {
-            self.heard.remove(&rules.name);
-            return Condition::Over;
-        };
+        let Some(limit) = rules.silent_after else { return Condition::Over };
         let heard = self.heard.entry(Arc::clone(&rules.name)).or_insert(now);
         *heard = (*heard).max(state.and_then(|state| state.last_read).unwrap_or_default()).min(now);
         let silent = now.0 - heard.0;
@@ -125,7 +122,8 @@ impl Watched {
         let state = state.unwrap_or(&unknown);
         let fresh = Move { bytes, at: now, down_since: None };
         let so_far = self.moves.entry(Arc::clone(&rules.name)).or_insert(fresh);
-        let moved = state.lag_bytes == 0 || so_far.bytes != bytes;
+        // A line whose end was not written yet keeps nothing waiting.
+        let moved = state.lag_bytes <= state.begun_bytes || so_far.bytes != bytes;
         if moved {
             (so_far.bytes, so_far.at) = (bytes, now);
         }
@@ -150,10 +148,13 @@ impl Watched {
         if moved && !is_down { Condition::Over } else { Condition::Open }
     }
 
-    /// Forgets sources that are not read any more.
-    pub(super) fn keep(&mut self, sources: &[SourceRules]) {
+    /// Forgets sources that are not read any more, or whose silence does not matter. True where it is to be kept that these
+    /// were heard no more.
+    pub(super) fn keep(&mut self, sources: &[SourceRules]) -> bool {
+        let before = self.heard.len();
         self.heard.retain(|name, _| sources.iter().any(|rules| rules.name == *name && rules.silent_after.is_some()));
         self.moves.retain(|name, _| sources.iter().any(|rules| rules.name == *name));
+        self.heard.len() < before
     }
 }
 
@@ -175,5 +176,16 @@ pub(super) fn unheard(
             Condition::Holds(format!("None of {} has taken a notification since {since}.", receivers.join(", ")))
         }
         _ => Condition::Open,
+    }
+}
+
+/// Whether the ledger cannot be committed. `failing` says since when, and why.
+pub(super) fn unkept(now: Timestamp, failing: Option<&(Timestamp, String)>) -> Condition {
+    match failing {
+        None => Condition::Over,
+        Some((since, why)) if now.0 - since.0 >= FAILING_FOR => {
+            Condition::Holds(format!("Nothing that was counted since {since} could be made durable: {why}."))
+        }
+        Some(_) => Condition::Open,
     }
 }

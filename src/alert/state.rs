@@ -5,10 +5,12 @@
 
 use super::board::{Delivered, Notes};
 use super::rules::{Rules, detail};
-use super::sources::{Condition, Watched, unheard};
+use super::sources::{Condition, Watched, unheard, unkept};
+use super::text::{over, summary};
 use super::{Alert, Delivery, Detail, Key, Name, Series, Snapshot};
-use crate::event::{Event, Outcome, Timestamp};
+use crate::event::{Cause, Event, Hosting, Outcome, Timestamp};
 use crate::ledger::{Place, PlaceCounts, Skipped, SourceCounts, SourceState, written};
+use crate::plain::safe;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ pub struct Alerts {
     watched: Watched,
     watched_changed: bool,
     failing: BTreeMap<Arc<str>, Option<Timestamp>>,
+    /// Since when the ledger cannot be committed, and why.
+    ledger: Option<(Timestamp, String)>,
     ticked: Option<Timestamp>,
     /// Whether the series are to be gathered anew.
     series_changed: bool,
@@ -49,7 +53,8 @@ impl Alerts {
             self.all.insert(alert.key.clone(), Arc::new(alert));
         }
         if let Some(heard) = heard {
-            self.watched.load(heard).map_err(|error| ("heard".to_owned(), error))?;
+            let loaded = self.watched.load(heard, &self.rules.sources);
+            self.watched_changed |= loaded.map_err(|error| ("heard".to_owned(), error))?;
         }
         self.address();
         Ok(())
@@ -58,7 +63,7 @@ impl Alerts {
     /// Goes on under other rules.
     pub fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
-        self.watched.keep(&self.rules.sources);
+        self.watched_changed |= self.watched.keep(&self.rules.sources);
         self.failing.retain(|receiver, _| self.rules.receivers.contains(receiver));
         self.series_changed = true;
         self.address();
@@ -134,10 +139,20 @@ impl Alerts {
                 let since = before.and_then(|alert| alert.resolved).map_or(now, |then| now.max(Timestamp(then.0 + 1)));
                 let deliveries =
                     self.rules.receivers.iter().map(|receiver| (Arc::clone(receiver), Delivery::default())).collect();
-                let (key, resolved) = (key.clone(), None);
-                let alert =
-                    Alert { key, since, count, first: time, last: time, counted: now, detail, resolved, deliveries };
-                self.all.insert(alert.key.clone(), Arc::new(alert));
+                let alert = Alert {
+                    key: key.clone(),
+                    since,
+                    count,
+                    first: time,
+                    last: time,
+                    counted: now,
+                    detail,
+                    resolved: None,
+                    lingers: Timestamp::default(),
+                    deliveries,
+                };
+                say(&alert);
+                self.all.insert(key.clone(), Arc::new(alert));
                 self.series_changed = true;
             }
         }
@@ -162,6 +177,11 @@ impl Alerts {
         }
     }
 
+    /// Takes since when the ledger cannot be committed, and why; none where it can.
+    pub fn ledger_fails(&mut self, failing: Option<(Timestamp, String)>) {
+        self.ledger = failing;
+    }
+
     /// Takes the time, and how sources stand.
     pub fn tick(&mut self, now: Timestamp, sources: &BTreeMap<Arc<str>, (SourceCounts, SourceState)>, caught_up: bool) {
         if self.ticked.is_some_and(|then| (0..EACH).contains(&(now.0 - then.0))) {
@@ -181,7 +201,7 @@ impl Alerts {
         for alert in self.all.values() {
             let Some(resolved) = alert.resolved else { continue };
             let told = alert.deliveries.values().all(|delivery| delivery.closed.is_some());
-            let age = now.0 - resolved.0;
+            let age = now.0 - resolved.max(alert.lingers).0;
             if (told && age >= REPEATED) || age >= max_age.max(REPEATED) {
                 untold += u64::from(!told);
                 gone.push(alert.key.clone());
@@ -218,6 +238,7 @@ impl Alerts {
         }
         let unheard = unheard(now, &self.rules.receivers, &self.failing);
         found.push((Key::own(Name::StoragewatchNotificationsFailing), unheard));
+        found.push((Key::own(Name::StoragewatchLedgerFailing), unkept(now, self.ledger.as_ref())));
         // Of sources that are not read any more, nothing is so.
         let of_others: Vec<Key> = self
             .all
@@ -253,7 +274,10 @@ impl Alerts {
     fn resolve(&mut self, key: &Key, now: Timestamp) {
         if let Some(alert) = self.all.get_mut(key) {
             let alert = Arc::make_mut(alert);
-            alert.resolved = Some(now.max(Timestamp(alert.since.0 + 1)));
+            let resolved = now.max(Timestamp(alert.since.0 + 1));
+            alert.resolved = Some(resolved);
+            alert.lingers = Timestamp(resolved.0 + self.rules.keep_firing_for.as_millis() as i64);
+            say(alert);
             self.changed.insert(key.clone());
             self.series_changed = true;
         }
@@ -315,7 +339,8 @@ impl Alerts {
             .iter()
             .copied()
             .chain(silence.then_some(Name::ConvexStorageLogsSilent))
-            .chain((!self.rules.receivers.is_empty()).then_some(Name::StoragewatchNotificationsFailing));
+            .chain((!self.rules.receivers.is_empty()).then_some(Name::StoragewatchNotificationsFailing))
+            .chain([Name::StoragewatchLedgerFailing]);
         let of_places = places.iter().flat_map(|(place, counts)| self.rules.possible(place, counts));
         let possible = own.map(Key::own).chain(of_places).map(|key| (key.series(), false));
         let mut series: BTreeMap<Series, bool> = possible.collect();
@@ -326,15 +351,54 @@ impl Alerts {
     }
 }
 
-/// How much a source did not use or may have lost, in words. What was read before, or only repeats, is not missing.
+/// Says in the program's own log that an alert fires or is resolved. Nothing that another log brought can steer it.
+fn say(alert: &Alert) {
+    let (key, detail) = (&alert.key, &alert.detail);
+    let text = |text: Option<&str>| text.map(safe);
+    let (deployment, source) = (text(key.deployment.as_deref()), text(key.source.as_deref()));
+    let (request, blob) = (text(detail.request_id.as_deref()), text(detail.storage_id.as_deref()));
+    let (hosting, cause) = (key.hosting.map(Hosting::as_str), detail.cause.map(Cause::as_str));
+    let (name, severity) = (key.name.as_str(), key.severity.as_str());
+    if alert.is_firing() {
+        tracing::warn!(
+            alert = name,
+            severity,
+            deployment = deployment.as_deref(),
+            hosting,
+            source = source.as_deref(),
+            cause,
+            request_id = request.as_deref(),
+            storage_id = blob.as_deref(),
+            "an alert fires: {}",
+            summary(alert)
+        );
+    } else {
+        tracing::info!(
+            alert = name,
+            severity,
+            deployment = deployment.as_deref(),
+            hosting,
+            source = source.as_deref(),
+            count = alert.count,
+            "an alert is resolved: {}",
+            over(alert)
+        );
+    }
+}
+
+/// How much a source did not use or may have lost, in words. What was read before, or only repeats, is not missing; where a
+/// key had to be forgotten, counts may be too high instead.
 fn unused(counts: &SourceCounts) -> Option<(u64, String)> {
-    let missing = |reason: &Skipped| !matches!(reason, Skipped::Duplicate | Skipped::Cached | Skipped::KeyForgotten);
+    let missing = |reason: &Skipped| !matches!(reason, Skipped::Duplicate | Skipped::Cached);
     let skipped = Skipped::ALL.into_iter().zip(counts.skipped).filter(|(reason, count)| missing(reason) && *count > 0);
     let mut all = 0;
     let mut words = Vec::new();
     for (reason, count) in skipped {
         all += count;
-        words.push(format!("{count} skipped as {}", reason.as_str()));
+        words.push(match reason {
+            Skipped::KeyForgotten => format!("{count} keys forgotten early, so that a repetition could count twice"),
+            reason => format!("{count} skipped as {}", reason.as_str()),
+        });
     }
     if counts.lost_bytes > 0 {
         all += 1;

@@ -99,7 +99,11 @@ impl Stage {
 
     /// Everything but what was committed is forgotten.
     fn restart(&mut self) {
-        self.alerts = Alerts::new(rules());
+        self.restart_with(rules());
+    }
+
+    fn restart_with(&mut self, rules: Rules) {
+        self.alerts = Alerts::new(rules);
         let rows = self.committed.clone().into_iter().collect();
         self.alerts.load(rows, self.heard.as_deref()).unwrap();
         self.sources.values_mut().for_each(|(_, state)| *state = SourceState::default());
@@ -251,7 +255,7 @@ fn a_restart_neither_forgets_nor_repeats() {
 fn what_nobody_took_is_kept_for_a_day_and_what_was_taken_for_five_minutes() {
     for (taken, minutes) in [(true, 5), (false, 24 * 60)] {
         let mut stage = Stage::new();
-        stage.alerts.set_rules(Rules { sources: Vec::new(), ..rules() });
+        stage.alerts.set_rules(Rules { sources: Vec::new(), keep_firing_for: Duration::ZERO, ..rules() });
         stage.event(START, &place("a", Hosting::Cloud), None, Outcome::DirectFailed);
         let resolved = START + 5 * MINUTE;
         stage.tick(resolved);
@@ -264,6 +268,37 @@ fn what_nobody_took_is_kept_for_a_day_and_what_was_taken_for_five_minutes() {
         assert_eq!(stage.alerts.snapshot().len(), 0, "{taken}");
         assert!(stage.committed.is_empty(), "{:?}", stage.committed);
     }
+}
+
+#[test]
+fn what_an_alertmanager_is_told_longer_is_kept_longer() {
+    let mut stage = Stage::new();
+    stage.alerts.set_rules(Rules { sources: Vec::new(), ..rules() });
+    stage.event(START, &place("a", Hosting::Cloud), None, Outcome::DirectFailed);
+    let resolved = START + 5 * MINUTE;
+    stage.tick(resolved);
+    let alert = stage.only();
+    assert_eq!((alert.resolved, alert.lingers), (Some(Timestamp(resolved)), Timestamp(resolved + 3 * MINUTE)));
+    stage.take_it_all(resolved + 3 * MINUTE);
+    stage.tick(resolved + 8 * MINUTE - EACH);
+    assert_eq!(stage.alerts.snapshot().len(), 1);
+    stage.tick(resolved + 8 * MINUTE);
+    assert_eq!(stage.alerts.snapshot().len(), 0);
+}
+
+#[test]
+fn an_alert_of_an_older_ledger_is_read() {
+    let mut stage = Stage::new();
+    stage.event(START, &place("a", Hosting::Cloud), None, Outcome::DirectFailed);
+    stage.tick(START);
+    let alert = stage.only();
+    for value in stage.committed.values_mut() {
+        let older = value.replace(",\"lingers\":0", "");
+        assert_ne!(older, *value);
+        *value = older;
+    }
+    stage.restart();
+    assert_eq!(stage.only(), alert);
 }
 
 #[test]
@@ -310,6 +345,29 @@ fn a_source_that_was_heard_of_for_too_long_is_silent_until_it_is_heard_again() {
 }
 
 #[test]
+fn what_was_heard_before_silence_did_not_matter_for_a_while_is_forgotten() {
+    let matters = rules;
+    let does_not = || Rules { sources: vec![source("files", None)], ..rules() };
+    let day = 24 * 60 * MINUTE;
+    for restarts in [false, true] {
+        let mut stage = Stage::new();
+        stage.tick(START);
+        if restarts {
+            stage.restart_with(does_not());
+        } else {
+            stage.alerts.set_rules(does_not());
+        }
+        stage.tick(START + SECOND);
+        // A day later it matters again.
+        stage.restart_with(matters());
+        for second in 0..60 {
+            stage.tick(START + day + second * SECOND);
+            assert_eq!(stage.firing(), [], "{restarts} {second}");
+        }
+    }
+}
+
+#[test]
 fn silence_is_not_told_before_what_was_written_meanwhile_is_read() {
     let mut stage = Stage::new();
     stage.tick(START);
@@ -350,6 +408,20 @@ fn a_source_stalls_that_is_down_or_behind_for_five_minutes() {
 }
 
 #[test]
+fn a_line_without_its_end_stalls_nothing_and_one_that_is_whole_does() {
+    for (begun_bytes, expected) in [(100, &[][..]), (99, &[Name::StoragewatchSourceStalled])] {
+        let mut stage = Stage::new();
+        stage.alerts.set_rules(Rules { sources: vec![source("files", None)], ..rules() });
+        for second in 0..400 {
+            stage.sources.get_mut("files").unwrap().1 =
+                SourceState { lag_bytes: 100, begun_bytes, up: true, ..SourceState::default() };
+            stage.tick(START + second * SECOND);
+        }
+        assert_eq!(stage.firing(), expected, "{begun_bytes}");
+    }
+}
+
+#[test]
 fn a_source_that_is_behind_and_moves_does_not_stall() {
     let mut stage = Stage::new();
     for second in 0..1000 {
@@ -379,18 +451,20 @@ fn input_that_is_skipped_alerts_and_copies_do_not() {
     let mut stage = Stage::new();
     let files: Arc<str> = Arc::from("files");
     let mut counts = SourceCounts::default();
-    for reason in [Skipped::Duplicate, Skipped::Cached, Skipped::KeyForgotten] {
+    for reason in [Skipped::Duplicate, Skipped::Cached] {
         counts.skip(reason, 9);
     }
     stage.alerts.counted(Timestamp(START), &files, &counts);
     assert_eq!(stage.firing(), []);
     counts.skip(Skipped::Oversize, 2);
     counts.lost_bytes = 77;
+    counts.skip(Skipped::KeyForgotten, 1);
     stage.alerts.counted(Timestamp(START), &files, &counts);
     let alert = stage.only();
-    assert_eq!((alert.key.name, alert.count), (Name::StoragewatchSkipping, 3));
+    assert_eq!((alert.key.name, alert.count), (Name::StoragewatchSkipping, 4));
     let what = alert.detail.what.as_deref().unwrap();
-    assert!(what.contains("2 skipped as oversize, 77 bytes lost"), "{what}");
+    let said = "2 skipped as oversize, 1 keys forgotten early, so that a repetition could count twice, 77 bytes lost";
+    assert!(what.contains(said), "{what}");
 }
 
 #[test]
@@ -411,6 +485,28 @@ fn nobody_taking_notifications_for_five_minutes_is_told_to_everybody() {
     assert_eq!(at(now + 1000, stand(Some(START), Some(now - 5 * MINUTE + 1001))), []);
     assert_eq!(at(now + 2000, stand(Some(START), Some(now - 5 * MINUTE))), [Name::StoragewatchNotificationsFailing]);
     assert_eq!(at(now + 3000, stand(None, Some(now - 5 * MINUTE))), []);
+}
+
+#[test]
+fn a_ledger_that_fails_for_a_minute_alerts_until_it_commits_again() {
+    let mut stage = Stage::new();
+    stage.alerts.set_rules(Rules { sources: Vec::new(), ..rules() });
+    let fails = |since: i64| Some((Timestamp(since), "no space left".to_owned()));
+    let mut at = |now: i64, fails: Option<(Timestamp, String)>| {
+        stage.alerts.ledger_fails(fails);
+        stage.tick(now);
+        stage.firing()
+    };
+    assert_eq!(at(START, fails(START)), []);
+    assert_eq!(at(START + MINUTE - 1, fails(START)), []);
+    assert_eq!(at(START + MINUTE + EACH, fails(START)), [Name::StoragewatchLedgerFailing]);
+    // After a restart it must fail anew, or it is over.
+    assert_eq!(at(START + MINUTE + 2 * EACH, fails(START + MINUTE)), [Name::StoragewatchLedgerFailing]);
+    assert_eq!(at(START + MINUTE + 3 * EACH, None), []);
+    let alert = stage.only();
+    let what = alert.detail.what.as_deref().unwrap();
+    assert!(what.ends_with("could be made durable: no space left."), "{what}");
+    assert_eq!(alert.key.severity, Severity::Critical);
 }
 
 #[test]
@@ -436,6 +532,7 @@ fn the_series_are_there_before_an_alert_fires() {
         "StoragewatchSourceStalled   warning 0",
         "StoragewatchSkipping   warning 0",
         "StoragewatchNotificationsFailing   critical 0",
+        "StoragewatchLedgerFailing   critical 0",
     ];
     assert_eq!(show(stage.alerts.series(&places).unwrap()), before);
     assert_eq!(stage.alerts.series(&places), None, "nothing has changed");

@@ -67,7 +67,26 @@ pub(super) fn summary(alert: &Alert) -> String {
         Name::StoragewatchSourceStalled => format!("storagewatch does not get on with the source '{source}'"),
         Name::StoragewatchSkipping => format!("storagewatch passes over input of the source '{source}'"),
         Name::StoragewatchNotificationsFailing => "storagewatch cannot notify anybody".to_owned(),
+        Name::StoragewatchLedgerFailing => "storagewatch cannot make its counts durable".to_owned(),
         Name::StoragewatchTest => "Test: storagewatch can notify you".to_owned(),
+    }
+}
+
+/// What has come to an end, on one line.
+pub(super) fn over(alert: &Alert) -> String {
+    let deployment = safe(alert.key.deployment.as_deref().unwrap_or_default());
+    let source = safe(alert.key.source.as_deref().unwrap_or_default());
+    match alert.key.name {
+        Name::ConvexStorageDirectFailed | Name::ConvexStorageDirectFailedSelfHosted => {
+            format!("no storage access has failed in {deployment} of late")
+        }
+        Name::ConvexStorageFallbackDegraded => format!("no blob went through the fallback in {deployment} of late"),
+        Name::ConvexStorageLogsSilent => format!("the source '{source}' is not silent any more"),
+        Name::StoragewatchSourceStalled => format!("storagewatch gets on with the source '{source}'"),
+        Name::StoragewatchSkipping => format!("storagewatch has passed over no input of the source '{source}' of late"),
+        Name::StoragewatchNotificationsFailing => "storagewatch can notify again".to_owned(),
+        Name::StoragewatchLedgerFailing => "storagewatch makes its counts durable again".to_owned(),
+        Name::StoragewatchTest => summary(alert),
     }
 }
 
@@ -114,10 +133,14 @@ pub(super) fn advice(alert: &Alert) -> Option<&'static str> {
             "Look at storagewatch's own log, and whether the source exists and may be read. What is logged there is not counted.",
         ),
         (_, _, Name::StoragewatchSkipping) => {
-            Some("Counts may be too low. 'storagewatch explain' shows how lines are read, and why they are not.")
+            Some("Counts may be wrong. 'storagewatch explain' shows how lines are read, and why they are not.")
         }
         (_, _, Name::StoragewatchNotificationsFailing) => Some(
             "Look at the receivers' addresses in the configuration, and try them with 'storagewatch check FILE --send-test-alert'.",
+        ),
+        (_, _, Name::StoragewatchLedgerFailing) => Some(
+            "Make room on the disk of the state directory, or let storagewatch write there; it goes on by itself. Until then counts \
+             stand still in the metrics, alerts are told all the same, and a restart may tell them again.",
         ),
         _ => None,
     }

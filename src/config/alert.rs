@@ -16,15 +16,21 @@ use toml::de::DeValue;
 
 /// How long it must be quiet until an alert is resolved.
 pub const DEFAULT_WINDOW: Duration = Duration::from_mins(5);
+/// For how long after that an Alertmanager is told that it fires. The shipped rules keep an alert for two minutes; a scrape
+/// and an evaluation come before.
+pub(super) const DEFAULT_KEEP_FIRING_FOR: Duration = Duration::from_mins(3);
 /// Events that are older raise no alert.
 pub const DEFAULT_MAX_AGE: Duration = Duration::from_hours(24);
 
 /// How long alerts may last.
 pub(super) const WINDOWS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24 * 7);
+/// For how long after their resolution an Alertmanager may be told that they fire.
+const KEPT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 /// How old events may be that raise one.
 const AGES: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(24 * 366);
 
-pub(super) const ALERT: [&str; 5] = ["window", "max_age", "external_url", "alertmanagers", "webhook"];
+pub(super) const ALERT: [&str; 6] =
+    ["window", "keep_firing_for", "max_age", "external_url", "alertmanagers", "webhook"];
 const WEBHOOK: [&str; 3] = ["name", "url", "format"];
 
 const EXAMPLE: &str = "[\"http://127.0.0.1:9093\"]";
@@ -54,6 +60,7 @@ impl WebhookFormat {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct AlertSection {
     pub(super) window: Option<Duration>,
+    pub(super) keep_firing_for: Option<Duration>,
     pub(super) max_age: Option<Duration>,
     pub(super) external_url: Option<String>,
     pub(super) alertmanagers: Vec<Address>,
@@ -73,6 +80,8 @@ pub(super) struct Webhook {
 pub struct Alerting {
     /// How long it must be quiet until an alert is resolved.
     pub window: Duration,
+    /// For how long after that an Alertmanager is told that it fires.
+    pub keep_firing_for: Duration,
     /// Events that are older raise none.
     pub max_age: Duration,
     /// The address of the status page for those who are told; without it, where it is served.
@@ -85,6 +94,7 @@ impl AlertSection {
     pub(super) fn parse(section: &Section<'_>, directory: &Path) -> Result<Self, Wrong> {
         let mut alert = Self {
             window: section.get("window", parsed(window))?,
+            keep_firing_for: section.get("keep_firing_for", parsed(|text| values::duration_within(text, &KEPT)))?,
             max_age: section.get("max_age", parsed(|text| values::duration_within(text, &AGES)))?,
             external_url: section.get("external_url", parsed(external_url))?,
             ..Self::default()
@@ -135,6 +145,7 @@ impl AlertSection {
         }));
         Alerting {
             window: self.window.unwrap_or(DEFAULT_WINDOW),
+            keep_firing_for: self.keep_firing_for.unwrap_or(DEFAULT_KEEP_FIRING_FOR),
             max_age: self.max_age.unwrap_or(DEFAULT_MAX_AGE),
             external_url: self.external_url,
             receivers,

@@ -92,6 +92,8 @@ impl AlertSection {
         let duration = |duration: Duration| quoted(&written(duration));
         lines.heading("[alert]")?;
         lines.setting("window", self.window.map(duration), &duration(alert::DEFAULT_WINDOW))?;
+        let kept = alert::DEFAULT_KEEP_FIRING_FOR;
+        lines.setting("keep_firing_for", self.keep_firing_for.map(duration), &duration(kept))?;
         lines.setting("max_age", self.max_age.map(duration), &duration(alert::DEFAULT_MAX_AGE))?;
         lines.optional("external_url", self.external_url.as_deref().map(quoted), "where the page is served")?;
         let alertmanagers: Vec<String> =

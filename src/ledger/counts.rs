@@ -247,6 +247,8 @@ where
 pub struct SourceState {
     /// Bytes that are there and were not read yet.
     pub lag_bytes: u64,
+    /// How many of them begin a line whose end is not there: they were seen, and wait for it.
+    pub begun_bytes: u64,
     /// When something was last read.
     pub last_read: Option<Timestamp>,
     /// Whether all of it can be read.

@@ -1,7 +1,8 @@
 //! The thread that keeps the ledger: it takes batches, counts them, commits, and publishes what was committed.
 //!
 //! Batches that wait while a commit is under way go into the next one together. Where a commit fails, what was counted
-//! stays in memory, unpublished, and goes into the next attempt.
+//! stays in memory, unpublished, and goes into the next attempt. Alerts alone do not wait for it: a failure must reach
+//! somebody even where the disk is full, and that it may be told again after a restart is the lesser evil.
 
 mod counting;
 mod rows;
@@ -316,22 +317,48 @@ impl Keeper {
                 if self.next.trouble.take().is_some() {
                     tracing::info!("the ledger commits again");
                 }
+                self.next.failing_since = None;
+                self.alerts.ledger_fails(None);
                 self.bodies.forget_gone();
                 let alerts = self.alerts.committed(self.now);
                 self.publish(alerts);
             }
             Err(error) => {
-                let text = error.to_string();
-                if self.next.trouble.as_ref() != Some(&text) {
-                    tracing::error!("not committed, will try again: {text}");
-                }
-                // Who has given up waiting needs no answer.
-                self.pending.deliveries.retain(|committed| !committed.is_closed());
-                self.next.trouble = Some(text.clone());
-                self.view.write().unwrap_or_else(PoisonError::into_inner).trouble = Some(text);
+                self.not_committed(error.to_string());
                 // A full disk does not empty within a moment.
                 std::thread::sleep(Duration::from_millis(200));
             }
+        }
+    }
+
+    /// Says why nothing was committed, and has alerts told and shown as they stand in memory.
+    fn not_committed(&mut self, why: String) {
+        if self.next.trouble.as_ref() != Some(&why) {
+            tracing::error!("not committed, will try again: {why}");
+        }
+        // Who has given up waiting needs no answer.
+        self.pending.deliveries.retain(|committed| !committed.is_closed());
+        // A clock that was set back must not delay it.
+        let since = self.next.failing_since.map_or(self.now, |since| since.min(self.now));
+        self.alerts.ledger_fails(Some((since, why.clone())));
+        (self.next.trouble, self.next.failing_since) = (Some(why), Some(since));
+        if let Some(series) = self.alerts.series(&self.places) {
+            self.next.alert_series = Arc::new(series);
+        }
+        let alerts = self.alerts.snapshot();
+        let has_changed = !alert::is_same(&alerts, &self.next.alerts);
+        if has_changed {
+            self.next.alerts = Arc::clone(&alerts);
+        }
+        {
+            let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            view.trouble.clone_from(&self.next.trouble);
+            view.failing_since = self.next.failing_since;
+            view.alerts = Arc::clone(&self.next.alerts);
+            view.alert_series = Arc::clone(&self.next.alert_series);
+        }
+        if has_changed {
+            self.sent.send_replace(alerts);
         }
     }
 

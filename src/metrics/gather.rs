@@ -93,6 +93,7 @@ pub fn gather(view: &View, own: &SelfState) -> Vec<Family> {
         }
     }
     families.histogram(Metric::CommitDuration, &[], durations(&view.commits), Note::default());
+    families.gauge(Metric::LedgerUp, &[], f64::from(view.trouble.is_none()));
     families.gauge(Metric::DeploymentsFolded, &[], view.folded as f64);
     families.gauge(Metric::ConfigReload, &[], f64::from(own.config_ok));
     families.gauge(Metric::BuildInfo, &[own.version, own.revision], 1.0);

@@ -139,7 +139,10 @@ fn process_metrics() -> Vec<MetricFamily> {
 }
 
 async fn ready(State(serving): State<Serving>) -> (StatusCode, &'static str) {
-    if serving.reader.view().caught_up {
+    let view = serving.reader.view();
+    if view.is_failing(Timestamp(jiff::Timestamp::now().as_millisecond())) {
+        (StatusCode::SERVICE_UNAVAILABLE, "Counts cannot be made durable.\n")
+    } else if view.caught_up {
         (StatusCode::OK, "It has caught up.\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "It still reads what was there at the start.\n")

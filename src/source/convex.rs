@@ -387,7 +387,8 @@ impl Poller {
     ) -> Result<(), End> {
         let row = self.place.as_ref().map(|place| (ROW, place));
         let trouble = self.trouble.clone().filter(|_| !self.up);
-        let state = SourceState { lag_bytes: 0, last_read: was_read.then_some(read_at), up: self.up, trouble };
+        let state =
+            SourceState { lag_bytes: 0, begun_bytes: 0, last_read: was_read.then_some(read_at), up: self.up, trouble };
         let mut batch = self.options.asked.batch(found, row, state, read_at);
         batch.counts = counts;
         // A deployment that is down keeps nobody from what the others tell.

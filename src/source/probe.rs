@@ -134,7 +134,7 @@ impl Prober {
         });
         let found = vec![Found::Probe { origin: Arc::new(origin), paths }];
         let trouble = self.said.as_deref().filter(|_| !up).map(|text| Arc::from(clip(text, TROUBLE)));
-        let state = SourceState { lag_bytes: 0, last_read: up.then_some(read_at), up, trouble };
+        let state = SourceState { lag_bytes: 0, begun_bytes: 0, last_read: up.then_some(read_at), up, trouble };
         self.options.asked.batch(found, self.kept.as_ref().map(|kept| (ROW, kept)), state, read_at)
     }
 

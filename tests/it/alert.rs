@@ -1,12 +1,14 @@
 //! Alerts as those who are told see them: from a line in a log to what arrives, over restarts, kills and dead receivers.
 
 mod alertmanager;
+mod begun;
 mod both;
 pub(crate) mod stage;
 mod webhooks;
 
 use crate::support::run;
 use crate::watch::daemon::Daemon;
+use crate::watch::disk::Disk;
 use crate::watch::http::Client;
 use crate::watch::receiver::Receiver;
 use crate::watch::sender::Sender;
@@ -18,6 +20,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const FIRING: &str = "storagewatch_alert_firing";
+const LEDGER_UP: &str = "storagewatch_ledger_up";
 const SENT: &str = "storagewatch_notifications_total";
 
 fn status(daemon: &Daemon) -> Value {
@@ -191,7 +194,10 @@ fn a_kill_between_commit_and_sending_neither_forgets_nor_repeats() {
 fn what_was_quiet_for_its_window_while_it_was_down_does_not_fire_anew() {
     let mut stage = Stage::new();
     let alertmanager = Receiver::start();
-    stage.configure("", &format!("[alert]\nwindow = \"2s\"\nalertmanagers = [\"{}\"]\n", alertmanager.url()));
+    stage.configure(
+        "",
+        &format!("[alert]\nwindow = \"2s\"\nkeep_firing_for = \"0s\"\nalertmanagers = [\"{}\"]\n", alertmanager.url()),
+    );
     let mut daemon = stage.start();
     stage.fail("happy-otter-1");
     let first = alertmanager.wait_for_alerts(1).remove(0);
@@ -302,6 +308,56 @@ fn one_alert_that_a_receiver_refuses_keeps_it_from_no_other() {
 }
 
 #[test]
+fn a_full_disk_keeps_no_failure_from_being_told() {
+    let mut stage = Stage::new();
+    let webhook = Receiver::start();
+    stage.secret("url", &webhook.url());
+    stage.configure("", "[[alert.webhook]]\nurl = \"file:url\"\n");
+    let disk = Disk::new(&stage.root.path().join("state"), 6 << 20);
+    let mut daemon = Daemon::start(&mut disk.command(&stage.command()));
+    daemon.wait_until_ready();
+    assert_eq!(daemon.metrics().sum(LEDGER_UP, &[]) as u64, 1);
+    let filler = disk.seen_from_outside(daemon.child.id()).join("filler");
+    let fill = || {
+        let mut file = std::fs::File::options().append(true).create(true).open(&filler).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    };
+    // What was set aside before may hold a few commits yet.
+    let mut number = 0;
+    let uncommitted = wait_for("a failure that finds no room to be told", PATIENCE * 3, || {
+        fill();
+        number += 1;
+        let name = format!("happy-otter-{number}");
+        for busy in 0..20 {
+            stage.write_ago(&format!("busy-{number}-{busy}"), "direct", 1, 0);
+        }
+        stage.fail(&name);
+        webhook.wait_for(&format!("{name} to be told"), |alerts| told(alerts, &name) == 1);
+        let metrics = daemon.metrics();
+        let fires = metrics.sum(FIRING, &[("deployment", &name)]) as u64;
+        let seen = (metrics.accesses(&name), metrics.sum(LEDGER_UP, &[]) as u64, fires);
+        if seen == (0, 0, 1) { Ok(name) } else { Err(format!("{name}: {seen:?}")) }
+    });
+    std::fs::remove_file(&filler).unwrap();
+    daemon.wait_for_accesses(&uncommitted, 1);
+    daemon.wait_for_metrics("it to commit again", PATIENCE, |metrics| {
+        let up = metrics.sum(LEDGER_UP, &[]);
+        if up > 0.5 { Ok(()) } else { Err(up.to_string()) }
+    });
+    // Who was told of it is not told again, and what comes next is told.
+    stage.fail("quick-fox-7");
+    let alerts = webhook.wait_for("the next", |alerts| told(alerts, "quick-fox-7") == 1);
+    assert_eq!(alerts.len(), number + 1, "{alerts:#?}");
+    let log = daemon.stop();
+    assert!(log.contains("the ledger commits again"), "{log}");
+}
+
+/// How many of these are about a deployment.
+fn told(alerts: &[Value], deployment: &str) -> usize {
+    alerts.iter().filter(|alert| alert["labels"]["deployment"] == deployment).count()
+}
+
+#[test]
 fn a_receiver_that_comes_back_is_told_as_things_stand() {
     let mut stage = Stage::new();
     let webhook = Receiver::start();
@@ -362,6 +418,35 @@ fn the_configuration_of_a_deployment_goes_before_the_policy() {
     let calm = webhook.wait_for_alerts(3).remove(2);
     assert_eq!((&calm["labels"]["severity"], &calm["labels"]["hosting"]), (&json!("info"), &json!("cloud")));
     daemon.stop();
+}
+
+#[test]
+fn what_fires_and_what_is_resolved_is_in_the_log() {
+    let stage = Stage::new();
+    stage.configure("deployment = \"happy-otter-123\"\nhosting = \"cloud\"", "[alert]\nwindow = \"1s\"\n");
+    let mut daemon = stage.start();
+    stage.append("Storage access: direct-failed {\"error\":\"status 500\",\"storageId\":\"kg2\\u001b[31m\"}\n");
+    wait_for_firing(&mut daemon, "ConvexStorageDirectFailed", 1.0);
+    wait_for_firing(&mut daemon, "ConvexStorageDirectFailed", 0.0);
+    let log = daemon.stop();
+    let line = |what: &str| log.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("no {what}: {log}"));
+    let fires = line("an alert fires: Storage access failed in happy-otter-123");
+    for word in [
+        "WARN",
+        "ConvexStorageDirectFailed",
+        "severity=\"critical\"",
+        "deployment=\"happy-otter-123\"",
+        "hosting=\"cloud\"",
+        "cause=\"backend_error\"",
+        "storage_id=\"kg2",
+    ] {
+        assert!(fires.contains(word), "no {word}: {fires}");
+    }
+    assert!(!log.contains('\u{1b}'), "{log}");
+    let resolved = line("an alert is resolved: no storage access has failed in happy-otter-123 of late");
+    assert!(resolved.contains("INFO") && resolved.contains("count=1"), "{resolved}");
+    // Once each, whatever is shown and told meanwhile.
+    assert_eq!((log.matches("an alert fires").count(), log.matches("an alert is resolved").count()), (1, 1), "{log}");
 }
 
 #[test]

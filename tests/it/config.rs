@@ -353,6 +353,7 @@ expect = \"direct\"
 
 [alert]
 window = \"1m\"
+keep_firing_for = \"3m\" # default
 max_age = \"24h\" # default
 # external_url is not set: where the page is served
 alertmanagers = [\"http://127.0.0.1:9093\", \"env:PATH\"]

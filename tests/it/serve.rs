@@ -58,6 +58,22 @@ fn it_is_ready_once_it_has_caught_up() {
 }
 
 #[test]
+fn it_is_not_ready_while_commits_have_failed_for_a_minute() {
+    let server = Server::start(View { caught_up: true, ..View::default() });
+    let fails_for = |millis: i64| {
+        let since = jiff::Timestamp::now().as_millisecond() - millis;
+        server.view.write().unwrap().failing_since = Some(Timestamp(since));
+        server.get("/-/ready")
+    };
+    assert_eq!(fails_for(0).status, 200);
+    let answer = fails_for(60_000);
+    assert_eq!((answer.status, answer.body.as_str()), (503, "Counts cannot be made durable.\n"));
+    assert_eq!(server.get("/-/healthy").status, 200, "a restart would not mend it");
+    server.view.write().unwrap().failing_since = None;
+    assert_eq!(server.get("/-/ready").status, 200);
+}
+
+#[test]
 fn a_loopback_address_answers_local_names_only() {
     let server = Server::start(view());
     let status = |head: &str| server.raw(head, false).status;

@@ -3,7 +3,7 @@
 pub(crate) mod alertmanager;
 pub(crate) mod daemon;
 pub(crate) mod directory;
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod exposition;
 pub(crate) mod http;
 mod input;

@@ -80,7 +80,8 @@ impl Follower {
         });
         let up = self.tails.iter().any(|tail| tail.is_base && tail.is_open())
             && !troubles.iter().any(|(_, _, is_base)| *is_base);
-        SourceState { lag_bytes, last_read, up, trouble }
+        let begun_bytes = self.tails.iter().map(|tail| tail.lag().min(tail.partial().len() as u64)).sum();
+        SourceState { lag_bytes, begun_bytes, last_read, up, trouble }
     }
 
     fn given(&mut self, base: &PathBuf) -> Arc<Given> {

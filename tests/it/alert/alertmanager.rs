@@ -20,7 +20,10 @@ fn an_incident_is_notified_once_resolved_once_and_a_new_one_is_new() {
     let mut stage = Stage::new();
     let receiver = Receiver::start();
     let alertmanager = Alertmanager::start(stage.root.path(), &receiver);
-    stage.configure("", &format!("[alert]\nwindow = \"3s\"\nalertmanagers = [\"{}\"]\n", alertmanager.url()));
+    stage.configure(
+        "",
+        &format!("[alert]\nwindow = \"3s\"\nkeep_firing_for = \"0s\"\nalertmanagers = [\"{}\"]\n", alertmanager.url()),
+    );
     let daemon = stage.start();
     let statuses = |count: usize| {
         wait_for(&format!("{count} notifications"), PATIENCE, || {

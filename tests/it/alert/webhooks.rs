@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 const HOSTILE: &str = "<!channel> @everyone *b* [x](https://evil.example) & `c`";
 
 /// The body that a webhook of a format is sent when somebody logs hostile texts.
-fn told(format: &str) -> Value {
+fn told(format: &str, alerting: &str) -> Value {
     let stage = Stage::new();
     let webhook = Receiver::start();
     stage.secret("url", &webhook.url());
     stage.configure(
         "deployment = \"<@U024BE7LH>\"\nhosting = \"cloud\"",
-        &format!("[[alert.webhook]]\nformat = \"{format}\"\nurl = \"file:url\"\n"),
+        &format!("[alert]\n{alerting}[[alert.webhook]]\nformat = \"{format}\"\nurl = \"file:url\"\n"),
     );
     let daemon = stage.start();
     let error = serde_json::to_string(&format!("{HOSTILE} {}", "<".repeat(3000))).unwrap();
@@ -35,7 +35,7 @@ fn texts(value: &Value) -> Vec<String> {
 
 #[test]
 fn slack_is_sent_text_and_no_markup() {
-    let body = told("slack");
+    let body = told("slack", "");
     for text in texts(&body) {
         assert!(!text.contains(['<', '>']), "{text}");
     }
@@ -53,7 +53,7 @@ fn slack_is_sent_text_and_no_markup() {
 
 #[test]
 fn discord_is_sent_text_and_mentions_nobody() {
-    let body = told("discord");
+    let body = told("discord", "");
     assert_eq!(body["allowed_mentions"], json!({"parse": []}));
     let embed = &body["embeds"][0];
     assert_eq!(embed["title"], "critical\\: Storage access failed in \\<\\@U024BE7LH\\>");
@@ -65,4 +65,15 @@ fn discord_is_sent_text_and_mentions_nobody() {
     let all: usize = ["title", "description"].iter().map(|key| embed[*key].as_str().unwrap().chars().count()).sum();
     assert!(all * 3 < 6000 && text.chars().count() <= 4096, "{all}");
     assert!(embed["timestamp"].as_str().unwrap().ends_with('Z'));
+    assert!(embed["url"].as_str().unwrap().ends_with("/#alerts"), "{embed}");
+}
+
+#[test]
+fn discord_is_given_no_link_that_it_would_refuse() {
+    let body = told("discord", "external_url = \"http://storagewatch:10045\"\n");
+    let embed = &body["embeds"][0];
+    assert_eq!(embed.get("url"), None, "{embed}");
+    let text = embed["description"].as_str().unwrap();
+    assert!(text.ends_with("\nhttp\\://storagewatch\\:10045/\\#alerts"), "{text}");
+    assert!(text.contains("storage access failed") && text.chars().count() <= 1700, "{text}");
 }

@@ -72,6 +72,9 @@ fn exposition(scrape: u64) -> String {
                 // Quiet at first, then firing.
                 ("storagewatch_alert_firing", _) => u64::from(scrape > 3),
                 // A source that is down, and nobody takes notifications.
+                // Nothing is made durable, and the direct path works nowhere.
+                ("storagewatch_ledger_up", _) => 0,
+                ("convex_storage_probe_success", _) if labels.contains("\"direct\"") => 0,
                 ("storagewatch_source_up", _) => u64::from(!labels.contains("cloud")),
                 ("storagewatch_notifications_total", _) if labels.contains("\"ok\"") => 0,
                 (

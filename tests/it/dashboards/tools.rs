@@ -22,7 +22,7 @@ fn tool(name: &str, package: &str, arguments: &[&str]) -> String {
 #[test]
 fn promtool_takes_the_rules_and_the_configuration() {
     let said = tool("promtool", "prometheus", &["check", "config", "prometheus/prometheus.yml"]);
-    assert!(said.contains("13 rules found"), "{said}");
+    assert!(said.contains("15 rules found"), "{said}");
     tool("promtool", "prometheus", &["check", "rules", "--lint-fatal", "prometheus/increase.example.rules.yml"]);
 }
 
@@ -77,7 +77,7 @@ fn links_lead_where_the_command_line_says() {
     let url = "https://storagewatch.example.org:8443/watch";
     let rules = printed(&["rules", "--url", "https://storagewatch.example.org:8443/watch/"]);
     assert!(!rules.contains("127.0.0.1"), "{rules}");
-    assert_eq!(rules.matches(&format!("runbook_url: {url}/runbook/")).count(), 8);
+    assert_eq!(rules.matches(&format!("runbook_url: {url}/runbook/")).count(), 10);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("rules.yml");
     std::fs::write(&file, rules).unwrap();
@@ -130,6 +130,8 @@ fn what_the_compose_file_mounts_and_builds_is_there() {
             assert!(here.join("../..").join(path).exists(), "{path}");
         }
     }
+    assert!(image.contains(" ca-certificates "), "nobody could be told over HTTPS");
+    assert!(compose.contains("--alertmanager, 'http://127.0.0.1:9093'"), "its own notifier tells nobody");
     // What the program is told there, it takes.
     let command = compose.split("command: [").nth(1).unwrap().split(']').next().unwrap();
     let (_, help, _) = run(&["watch", "--help"], b"");

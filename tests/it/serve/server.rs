@@ -271,6 +271,7 @@ pub(crate) fn view() -> View {
     counts.rotations[Rotation::Renamed as usize] = 2;
     let state = SourceState {
         lag_bytes: 512,
+        begun_bytes: 0,
         last_read: Some(LAST),
         up: true,
         trouble: Some(Arc::from("<b>\u{1b}a.log: permission denied")),
@@ -315,6 +316,7 @@ fn alert() -> Alert {
             ..Detail::default()
         },
         resolved: None,
+        lingers: Timestamp(0),
         deliveries: BTreeMap::new(),
     }
 }
