@@ -60,9 +60,12 @@ impl Keeper {
         counts.add(&batch.counts);
         self.pending.sources.insert(Arc::clone(&batch.source));
         let state = &mut self.next.sources.entry(Arc::clone(&batch.source)).or_default().1;
-        let last_read = batch.state.last_read.max(state.last_read);
-        *state = batch.state;
-        state.last_read = last_read;
+        // What comes late of one that was taken out of the configuration counts, and says nothing of how it stands.
+        if !self.next.retired.contains(&batch.source) {
+            let last_read = batch.state.last_read.max(state.last_read);
+            *state = batch.state;
+            state.last_read = last_read;
+        }
         self.next.caught_up |= batch.caught_up;
         for (name, value) in batch.cursors {
             self.pending.cursors.insert((batch.source.to_string(), name), value);
