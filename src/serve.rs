@@ -92,15 +92,24 @@ pub async fn serve(
         stop.await;
         drop(stopping);
     };
-    accept(listener, router, CONNECTIONS, stop).await;
+    accept(listener, router, Room { connections: CONNECTIONS, head_timeout: HEAD_TIMEOUT }, stop).await;
     Ok(())
 }
 
-/// Serves a router on so many connections at a time, until `stop`.
+/// What clients may take up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Connections that are served at a time. Further ones wait in the system's queue.
+    pub(crate) connections: usize,
+    /// How long a client may take to send a request's head, and how long a connection may idle between requests.
+    pub(crate) head_timeout: Duration,
+}
+
+/// Serves a router until `stop`.
 pub(crate) async fn accept(
     listener: TcpListener,
     router: Router,
-    most: usize,
+    room: Room,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let (stopping, told) = watch::channel(());
@@ -110,9 +119,9 @@ pub(crate) async fn accept(
         tokio::select! {
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < most => match accepted {
+            accepted = listener.accept(), if connections.len() < room.connections => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(connection(stream, peer, router.clone(), told.clone()));
+                    connections.spawn(connection(stream, peer, router.clone(), room.head_timeout, told.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
@@ -131,10 +140,16 @@ pub(crate) async fn accept(
 }
 
 /// Serves one connection until it closes, and once the server stops, until the answer under way is finished.
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, mut stopping: watch::Receiver<()>) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    head_timeout: Duration,
+    mut stopping: watch::Receiver<()>,
+) {
     let service = TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer))));
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(patience::Patient::new(stream)), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
