@@ -30,6 +30,7 @@ const SCANNERS: usize = 16;
 pub(super) async fn receive(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let (head, mut body) = request.into_parts();
     let Some(endpoint) = ingest.endpoint(head.uri.path()) else {
+        ingest.strangers.note(&head);
         return (StatusCode::NOT_FOUND, "No webhook has this name.\n").into_response();
     };
     let answer = ingest.take(&endpoint, &head, &mut body).await;
