@@ -231,7 +231,16 @@ impl Poller {
                         reads_again = true;
                         continue;
                     }
-                    poll.await?
+                    match poll.await {
+                        // Something in between does not wait for so long. Where the deployment itself answers, there
+                        // is nothing to tell.
+                        Err(trouble) if trouble.may_be_idleness() => {
+                            reads_again |= may_hide(self.place.as_ref(), api.alive(trouble).await?);
+                            is_checked = reads_again;
+                            continue;
+                        }
+                        answered => answered?,
+                    }
                 }
             };
             is_checked &= reads_again;

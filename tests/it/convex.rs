@@ -178,6 +178,40 @@ fn an_answer_with_nothing_in_it_changes_nothing() {
 }
 
 #[test]
+fn what_does_not_wait_for_so_long_in_between_is_no_trouble() {
+    for status in [502, 504, 0] {
+        let backend = Backend::start();
+        backend.set_long_poll(Duration::from_millis(2500));
+        backend.set_in_vain(status);
+        let mut daemon = start(&backend, None);
+        daemon.wait_for_metrics("it to be up", PATIENCE, |metrics| {
+            if metrics.sum(UP, &[]) > 0.0 { Ok(()) } else { Err("it is down".to_owned()) }
+        });
+        let before = backend.polls().len();
+        wait_until("more questions", PATIENCE, || {
+            assert!(source_sum(&mut daemon, UP) > 0.0, "{status}: {}", daemon.log());
+            backend.polls().len() > before + 1
+        });
+        backend.access("direct");
+        daemon.wait_for_accesses("quiet-lemur", 1);
+        assert!(!daemon.log().contains("ERROR"), "{status}: {}", daemon.log());
+        // Where nobody answers at all, that is the trouble.
+        backend.mood(Mood::Gone);
+        wait_until("it to say so", PATIENCE, || daemon.log().contains("broke off"));
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_packed_answer_is_told_for_what_it_is() {
+    let backend = Backend::start();
+    let daemon = start(&backend, None);
+    let asked = backend.asked();
+    assert!(asked.iter().all(|asked| asked.header("Accept-Encoding") == Some("identity")), "{asked:?}");
+    daemon.stop();
+}
+
+#[test]
 fn what_was_polled_counts_once_when_it_is_read_from_its_beginning_by_another_address() {
     let backend = Backend::start();
     let state = tempfile::tempdir().unwrap();

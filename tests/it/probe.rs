@@ -87,7 +87,7 @@ fn serve(stream: &TcpStream, answers: &Mutex<Answers>) -> std::io::Result<()> {
     let (status, body) = match asked.split('?').next().unwrap() {
         "POST /debug/storage-blob" => answers.made.clone(),
         "GET /debug/node-network-test" => {
-            answers.last = asked.split('=').next_back().unwrap().to_owned();
+            asked.split('=').next_back().unwrap().clone_into(&mut answers.last);
             if answers.gone.contains(&answers.last) { (200, answers.missing.clone()) } else { answers.tested.clone() }
         }
         _ => (404, "No matching routes found".to_owned()),
