@@ -4,8 +4,8 @@
 //! Enters a request; leaves an [`Answer`], whatever its status, or a [`Failure`] in a sentence without the request's
 //! address and headers, so that no key and no cursor shows. Redirects are not followed: a key goes to nobody else.
 
-use crate::event::Timestamp;
-use reqwest::header::{DATE, HeaderMap, LOCATION};
+use crate::event::{Timestamp, clip};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, DATE, HeaderMap, HeaderValue, LOCATION};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::time::timeout;
@@ -15,6 +15,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 
 /// How much of what exceeds the bound is kept of its end.
 const TAIL: usize = 512;
+
+/// How much of the name of an encoding is told.
+const MAX_ENCODING: usize = 64;
 
 /// The bounds of an answer.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +81,9 @@ pub(crate) enum Failure {
     /// Nothing came for too long.
     #[error("did not answer within {0:?}")]
     Late(Duration),
+    /// It is packed, although that was not asked for.
+    #[error("answers with Content-Encoding '{0}', which it was asked not to use; is something else in between?")]
+    Packed(String),
     /// The answer broke off, or is none of HTTP.
     #[error("broke off before its answer was there: {0}")]
     BrokenOff(String),
@@ -85,7 +91,9 @@ pub(crate) enum Failure {
 
 /// A client whose connections are few and that follows nobody.
 pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
+    let as_it_is = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
     reqwest::Client::builder()
+        .default_headers(as_it_is)
         .connect_timeout(CONNECT)
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(1)
@@ -104,6 +112,9 @@ pub(crate) async fn fetch(request: reqwest::RequestBuilder, bounds: Bounds) -> R
     let (status, headers) = (response.status().as_u16(), response.headers());
     let date = text(headers, &DATE).and_then(|date| parse_date(&date));
     let location = text(headers, &LOCATION);
+    if let Some(encoding) = text(headers, &CONTENT_ENCODING).filter(|encoding| !is_plain(encoding)) {
+        return Err(Failure::Packed(clip(&encoding, MAX_ENCODING)));
+    }
     let body = timeout(bounds.body, read(&mut response, bounds)).await.map_err(|_| Failure::Late(bounds.body))??;
     Ok(Answer { status, date, location, body })
 }
@@ -121,6 +132,11 @@ async fn read(response: &mut reqwest::Response, bounds: Bounds) -> Result<Body, 
         }
     }
     Ok(if is_whole { Body::Whole(bytes) } else { Body::TooLarge(bytes) })
+}
+
+fn is_plain(encoding: &str) -> bool {
+    let encoding = encoding.trim();
+    encoding.is_empty() || encoding.eq_ignore_ascii_case("identity")
 }
 
 fn text(headers: &HeaderMap, name: &reqwest::header::HeaderName) -> Option<String> {

@@ -22,7 +22,7 @@ use crate::alert::{Sent, Series, Snapshot};
 use crate::event::Timestamp;
 use crate::row::Row;
 use serde::Serialize;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -40,6 +40,8 @@ pub struct View {
     pub places: BTreeMap<Place, Arc<PlaceCounts>>,
     /// Each source by its name: what was counted of it, and how it stands.
     pub sources: BTreeMap<Arc<str>, (SourceCounts, SourceState)>,
+    /// Those of them that the configuration does not name, or not any more: they keep their counts and stand nowhere.
+    pub retired: BTreeSet<Arc<str>>,
     /// How the ways to a blob fared where they are probed, by the deployment and the source that probes it: several may
     /// probe one, or be unable to tell theirs apart.
     pub probes: BTreeMap<(Place, Arc<str>), Probed>,
@@ -77,6 +79,11 @@ impl View {
         let mut failures: Vec<&Arc<Row>> = self.failures.iter().collect();
         failures.sort_by_key(|row| std::cmp::Reverse(row.event.time));
         failures
+    }
+
+    /// The sources that the configuration names.
+    pub fn read(&self) -> impl Iterator<Item = (&Arc<str>, &(SourceCounts, SourceState))> + Clone {
+        self.sources.iter().filter(|(name, _)| !self.retired.contains(*name))
     }
 }
 

@@ -146,6 +146,11 @@ impl Probe {
         outcome(Path::ALL.map(|path| self.tried(path).success))
     }
 
+    /// Whether the blob is not there any more: who reads it either way says so.
+    pub fn is_without_blob(&self) -> bool {
+        Path::ALL.iter().all(|path| self.tried(*path).class() == Some(Cause::NotFound))
+    }
+
     /// Whose it is, by what the application says of its deployment, else by the address that was probed.
     pub fn origin(&self, probed: &str, given: &Given) -> Origin {
         let urls = [self.deployment_url.as_deref().unwrap_or(probed), probed];
@@ -220,6 +225,7 @@ mod tests {
             answer(r#"{"success":false,"size":0,"type":null,"ms":3}"#, r#"{"success":false,"status":404,"ms":5}"#);
         assert_eq!((gone.direct.class(), gone.http.class()), (Some(Cause::NotFound), Some(Cause::NotFound)));
         assert_eq!(gone.outcome(), Outcome::DirectFailed);
+        assert!(gone.is_without_blob() && !answer(REFUSED, r#"{"success":false,"status":404}"#).is_without_blob());
         // The page of an error is no blob.
         let page = answer(r#"{"success":true,"size":21,"ms":3}"#, WORKS);
         assert!(!page.direct.success && page.direct.error.unwrap().contains("21 bytes"));

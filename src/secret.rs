@@ -14,7 +14,7 @@ use thiserror::Error;
 pub enum Secret {
     /// `env:NAME`, a variable of the environment.
     Env(String),
-    /// `file:PATH`, a file's content without the newline at its end.
+    /// `file:PATH`, a file's content without the newlines at its end.
     File(PathBuf),
 }
 
@@ -49,8 +49,7 @@ impl Secret {
                     return Err(self.error("larger than 64 KiB; name the file that holds the secret"));
                 }
                 let text = String::from_utf8(bytes).map_err(|_| self.error("not UTF-8"))?;
-                let line = text.strip_suffix('\n').unwrap_or(&text);
-                line.strip_suffix('\r').unwrap_or(line).to_owned()
+                text.trim_end_matches(['\r', '\n']).to_owned()
             }
         };
         if value.is_empty() { Err(self.error("empty; put the secret there")) } else { Ok(Revealed(value)) }

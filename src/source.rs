@@ -62,6 +62,13 @@ pub enum Found {
         /// What makes a second copy recognisable.
         identity: Option<Identity>,
     },
+    /// A record that has counted whatever was known before, to be recognised should it come again by another way.
+    Counted {
+        /// Whose.
+        origin: Arc<Origin>,
+        /// What makes a second copy recognisable.
+        identity: Identity,
+    },
     /// A deployment, before its first event.
     Deployment(Arc<Origin>),
     /// How the ways to a blob fared when they were last tried; none while that cannot be told.

@@ -180,9 +180,8 @@ fn apply(
         let config = Arc::new(config);
         let failed = |error: anyhow::Error| ReloadError::Failed(format!("{error:#}"));
         let webhooks = intake.prepare(&config).map_err(failed)?;
-        sources.apply(&config).map_err(failed)?;
+        sources.apply(&config, rules(&config)).map_err(failed)?;
         intake.apply(webhooks).map_err(failed)?;
-        sources.tell(Message::Rules(Box::new(rules(&config))));
         let alerting = &config.alerting;
         let applied = notifier.apply(&alerting.receivers, alerting.external_url.as_deref());
         applied.map_err(|error| ReloadError::Failed(error.to_string()))

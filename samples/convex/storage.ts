@@ -74,7 +74,7 @@ async function fetchBlob(storageId: string, fallback: Fallback): Promise<Blob> {
  * then the backend tries five times and says so itself, with the code in its message; its cause is a bare `fetch failed`.
  */
 export function isRefused(error: unknown): boolean {
-  if (chainOf(error).some((link) => link.code === "ECONNREFUSED" || link.message?.includes("ECONNREFUSED"))) {
+  if (chainOf(error).some((link) => link.code === "ECONNREFUSED" || String(link.message ?? "").includes("ECONNREFUSED"))) {
     return true;
   }
   // The old error without its cause. With another cause, such as a name that is not found, it is no refusal.
@@ -82,12 +82,13 @@ export function isRefused(error: unknown): boolean {
   return message === "fetch failed" && cause === undefined;
 }
 
+/** Whatever is thrown: not every error is an `Error`, and not every message a text. */
 interface Link {
-  message?: string;
-  code?: string;
+  message?: unknown;
+  code?: unknown;
   cause?: unknown;
   /** Of an AggregateError: a name with two addresses fails once for each. */
-  errors?: unknown[];
+  errors?: unknown;
 }
 
 /** An error, what caused it, and what caused that; bounded, since a cause may lead back. */
@@ -96,7 +97,7 @@ function chainOf(error: unknown, depth = 0): Link[] {
     return [];
   }
   const link = error as Link;
-  const below = [link.cause, ...(link.errors ?? []).slice(0, 8)];
+  const below = [link.cause, ...(Array.isArray(link.errors) ? link.errors.slice(0, 8) : [])];
   return [link, ...below.flatMap((next) => chainOf(next, depth + 1))];
 }
 
@@ -106,7 +107,7 @@ function textOf(error: unknown): string {
     return String(error);
   }
   const { message, code } = error as Link;
-  return message || code || String(error);
+  return String(message || code || error);
 }
 
 /** What the error's cause says, and nothing where there is none. */

@@ -8,7 +8,7 @@ mod counting;
 mod rows;
 
 use super::bodies::Bodies;
-use super::counts::{Place, PlaceCounts, SourceCounts};
+use super::counts::{Place, PlaceCounts, SourceCounts, SourceState};
 use super::scrapers::Scrapers;
 use super::store::{Rows, Store, StoreError};
 use super::{Scrape, View};
@@ -160,6 +160,7 @@ impl Keeper {
             reason: format!("row {row}: {reason}"),
         })?;
         keeper.expect();
+        keeper.retire();
         keeper.next.alerts = keeper.alerts.snapshot();
         keeper.publish(None);
         Ok(keeper)
@@ -258,6 +259,19 @@ impl Keeper {
         }
     }
 
+    /// Lets go of how sources stand that the configuration does not name: their counts stay, since counters never end.
+    fn retire(&mut self) {
+        let rules = &self.alerts.rules().sources;
+        let is_read = |name: &Arc<str>| rules.iter().any(|rules| rules.name == *name);
+        self.next.retired = self.next.sources.keys().filter(|name| !is_read(name)).cloned().collect();
+        self.next.probes.retain(|(_, source), _| is_read(source));
+        for name in &self.next.retired {
+            if let Some((_, state)) = self.next.sources.get_mut(name) {
+                *state = SourceState::default();
+            }
+        }
+    }
+
     fn take(&mut self, message: Message) {
         match message {
             Message::Batch(batch) => self.count(*batch),
@@ -266,6 +280,7 @@ impl Keeper {
                 self.alerts.set_rules(std::mem::take(&mut rules.alerts));
                 self.rules = *rules;
                 self.expect();
+                self.retire();
                 self.pending.something = true;
             }
             // What is on the board is taken before each commit.

@@ -85,7 +85,10 @@ pub fn gather(view: &View, own: &SelfState) -> Vec<Family> {
         }
     }
     for (name, (counts, state)) in &view.sources {
-        families.source(name, counts, state);
+        families.source(name, counts);
+        if !view.retired.contains(name) {
+            families.state(name, state);
+        }
     }
     for (name, counts) in &own.requests {
         for (answer, count) in Answer::ALL.into_iter().zip(*counts) {
@@ -160,7 +163,7 @@ impl Families {
         self.gauge(Metric::DeploymentInfo, &[deployment, hosting, kind, project, region], 1.0);
     }
 
-    fn source(&mut self, name: &str, counts: &SourceCounts, state: &SourceState) {
+    fn source(&mut self, name: &str, counts: &SourceCounts) {
         let note = Note::created(counts.created);
         for (metric, count) in [
             (Metric::SourceLines, counts.lines),
@@ -177,6 +180,9 @@ impl Families {
         for (kind, count) in Rotation::ALL.into_iter().zip(counts.rotations) {
             self.counter(Metric::SourceRotations, &[name, kind.as_str()], count, note.clone());
         }
+    }
+
+    fn state(&mut self, name: &str, state: &SourceState) {
         self.gauge(Metric::SourceLag, &[name], state.lag_bytes as f64);
         self.gauge(Metric::SourceUp, &[name], f64::from(state.up));
         if let Some(time) = state.last_read {

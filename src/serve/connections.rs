@@ -20,9 +20,6 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// How long a client may take to send a request's head, and how long a connection may idle between requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
-
 /// For how long a connection must have been given nothing to make room for another: a request is answered sooner.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -35,24 +32,36 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait where the system gives no connection, for want of file descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves a router on so many connections at a time, until `stop`.
+/// What clients may take up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Connections that are served at a time.
+    pub(crate) connections: usize,
+    /// How long a client may take to send a request's head, and how long a connection may idle between requests.
+    pub(crate) head_timeout: Duration,
+}
+
+/// Serves a router until `stop`.
 pub(crate) async fn accept(
     listener: TcpListener,
     router: Router,
-    most: usize,
+    room: Room,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let (stopping, told) = watch::channel(());
     let mut connections = Connections::default();
     let mut stop = pin!(stop);
     loop {
-        let has_room = connections.make_room(most);
+        let has_room = connections.make_room(room.connections);
         tokio::select! {
             () = &mut stop => break,
             () = connections.ended() => {}
             () = sleep(LOOK), if !has_room => {}
             accepted = listener.accept(), if has_room => match accepted {
-                Ok((stream, peer)) => connections.serve(stream, peer, router.clone(), told.clone()),
+                Ok((stream, peer)) => {
+                    let (router, told) = (router.clone(), told.clone());
+                    connections.serve(stream, |stream| connection(stream, peer, router, room.head_timeout, told));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -77,9 +86,9 @@ struct Connections {
 }
 
 impl Connections {
-    fn serve(&mut self, stream: TcpStream, peer: SocketAddr, router: Router, stopping: watch::Receiver<()>) {
+    fn serve<F: Future<Output = ()> + Send + 'static>(&mut self, stream: TcpStream, served: impl FnOnce(Patient) -> F) {
         let headway = Headway::default();
-        let task = self.tasks.spawn(connection(Patient::new(stream, headway.clone()), peer, router, stopping));
+        let task = self.tasks.spawn(served(Patient::new(stream, headway.clone())));
         self.alive.insert(task.id(), (task, headway));
     }
 
@@ -113,10 +122,16 @@ impl Connections {
 }
 
 /// Serves one connection until it closes, and once the server stops, until the answer under way is finished.
-async fn connection(stream: Patient, peer: SocketAddr, router: Router, mut stopping: watch::Receiver<()>) {
+async fn connection(
+    stream: Patient,
+    peer: SocketAddr,
+    router: Router,
+    head_timeout: Duration,
+    mut stopping: watch::Receiver<()>,
+) {
     let service = TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer))));
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

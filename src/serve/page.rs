@@ -63,8 +63,8 @@ pub(super) fn page(shown: &Shown) -> String {
             }
             section aria-labelledby="read" {
                 h2 id="read" { "Sources" }
-                div hidden[shown.view.sources.is_empty()] { (tables::sources(shown.view.sources.iter(), shown.now)) }
-                p hidden[!shown.view.sources.is_empty()] { "Nothing is read." }
+                div hidden[shown.view.read().next().is_none()] { (tables::sources(shown.view.read(), shown.now)) }
+                p hidden[shown.view.read().next().is_some()] { "Nothing is read." }
             }
         }
         footer {

@@ -40,7 +40,7 @@ impl Shown {
         whole.insert("alerts".to_owned(), self.alerts());
         let deployments = self.view.places.iter().map(|(place, counts)| deployment(place, counts, self.now));
         whole.insert("deployments".to_owned(), deployments.collect());
-        let sources = self.view.sources.iter().map(|(name, (counts, state))| source(name, counts, state));
+        let sources = self.view.read().map(|(name, (counts, state))| source(name, counts, state));
         whole.insert("sources".to_owned(), sources.collect());
         whole.insert("probes".to_owned(), self.probes());
         whole.insert("failures".to_owned(), self.failures());
@@ -93,7 +93,8 @@ impl Shown {
 pub(super) fn change(before: &Shown, now: &Shown) -> Option<(&'static str, Value)> {
     let (old, new) = (&before.view, &now.view);
     let is_whole = old.places.keys().all(|place| new.places.contains_key(place))
-        && old.sources.keys().all(|source| new.sources.contains_key(source));
+        && old.sources.keys().all(|source| new.sources.contains_key(source))
+        && old.retired == new.retired;
     if !is_whole {
         return Some(("status", now.whole()));
     }
@@ -112,7 +113,7 @@ pub(super) fn change(before: &Shown, now: &Shown) -> Option<(&'static str, Value
     if !deployments.is_empty() {
         changed.insert("deployments".to_owned(), deployments.into());
     }
-    let sources = new.sources.iter().filter(|(name, source)| old.sources.get(*name) != Some(source));
+    let sources = new.read().filter(|(name, source)| old.sources.get(*name) != Some(source));
     let sources: Vec<Value> = sources.map(|(name, (counts, state))| source(name, counts, state)).collect();
     if !sources.is_empty() {
         changed.insert("sources".to_owned(), sources.into());

@@ -23,7 +23,7 @@ use crate::secret::Secret;
 use answer::Answer;
 use api::{Api, Greeting, Trouble};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,9 @@ const ROW: &str = "poll";
 
 /// A question that is not refused for so long waits for something to be logged.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// Addresses that were polled before and of which it is kept how far.
+const OTHERS: usize = 8;
 
 /// What to poll, and what is known of it.
 #[derive(Clone, Debug)]
@@ -62,10 +65,21 @@ struct Place {
     is_past_history: bool,
 }
 
+/// The row: how far was read at the address that is polled, and at those that were polled before.
+#[derive(Serialize, Deserialize)]
+struct Row<P, O> {
+    #[serde(flatten)]
+    place: P,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    others: Option<O>,
+}
+
 /// Polls one deployment.
 pub struct Poller {
     options: Options,
     place: Option<Place>,
+    /// How far deployments were read that were polled before, the latest first.
+    others: VecDeque<Place>,
     origin: Arc<Origin>,
     scanner: Scanner,
     attempts: u32,
@@ -94,9 +108,15 @@ impl Poller {
     /// A poller that goes on from the rows it left.
     pub fn new(options: Options, rows: &[(String, String)]) -> Result<Self, serde_json::Error> {
         let row = rows.iter().find(|(name, _)| name == ROW);
-        let place = row.map(|(_, row)| serde_json::from_str::<Place>(row)).transpose()?;
+        let row = row.map(|(_, row)| serde_json::from_str::<Row<Place, VecDeque<Place>>>(row)).transpose()?;
+        let mut others = VecDeque::new();
+        let place = row.and_then(|row| {
+            others = row.others.unwrap_or_default();
+            turn_to(&options.asked.url, Some(row.place), &mut others)
+        });
         Ok(Self {
-            place: place.filter(|place| *place.url == *options.asked.url),
+            place,
+            others,
             options,
             origin: Arc::default(),
             scanner: Scanner::new(),
@@ -111,7 +131,7 @@ impl Poller {
     /// Goes on under another configuration.
     pub fn reconfigure(&mut self, options: Options) {
         if options.asked.url != self.options.asked.url {
-            self.place = None;
+            self.place = turn_to(&options.asked.url, self.place.take(), &mut self.others);
             self.origin = Arc::default();
         }
         // What is wrong is said again: somebody may have tried to mend it.
@@ -211,7 +231,16 @@ impl Poller {
                         reads_again = true;
                         continue;
                     }
-                    poll.await?
+                    match poll.await {
+                        // Something in between does not wait for so long. Where the deployment itself answers, there
+                        // is nothing to tell.
+                        Err(trouble) if trouble.may_be_idleness() => {
+                            reads_again |= may_hide(self.place.as_ref(), api.alive(trouble).await?);
+                            is_checked = reads_again;
+                            continue;
+                        }
+                        answered => answered?,
+                    }
                 }
             };
             is_checked &= reads_again;
@@ -299,14 +328,17 @@ impl Poller {
     ) -> Result<(), End> {
         let Some(place) = &mut self.place else { return Err(End::Gone) };
         let was_past = std::mem::replace(&mut place.is_past_history, true) || place.last.is_some();
-        let is_first = !was_past && self.options.from_beginning;
+        let is_first = !was_past;
         let last = answer.last();
         // Where the seam is seen, nothing is missing at it.
         let has_seam = again && place.last.as_ref().is_some_and(|last| answer.drop_up_to(last));
-        let may_miss = !is_first && !has_seam && answer.is_full();
+        let is_whole = has_seam || (is_first && self.options.from_beginning);
+        let may_miss = !is_whole && answer.is_full();
         place.last = last;
         place.cursor = Some(answer.cursor.to_owned());
-        let (found, mut counts) = self.read(&answer, is_first.then_some(Timestamp(start)));
+        // From the end, nothing is history: what was logged before and ends now belongs to what ends now.
+        let history = if self.options.from_beginning { start } else { i64::MIN };
+        let (found, mut counts) = self.read(&answer, is_first.then_some(Timestamp(history)));
         counts.possible_losses += u64::from(may_miss);
         if may_miss && !std::mem::replace(&mut self.said_loss, true) {
             tracing::warn!(
@@ -337,10 +369,11 @@ impl Poller {
 
     /// Decodes the entries. They name no deployment: it is the one that answered.
     ///
-    /// What comes behind a cursor that was committed with the counts is new, whatever it looks like, so its records go
-    /// without identities: two equal lines are two events. Only what is told first of all keeps them, since it may have
-    /// been piped in before; of two equal lines in it the second has none. Of it, what was logged before `start` alerts
-    /// nobody.
+    /// What comes behind a cursor that was committed with the counts is new, whatever it looks like, so its records count
+    /// without identities: two equal lines are two events. Their identities are noted after them, for whoever reads the
+    /// same deployment from its beginning by another address or under another name. What is told first of all keeps
+    /// them, since it may have been read that way, or piped in, before; of two equal lines in it the second has none. Of
+    /// it, what was logged before `start` alerts nobody.
     fn read(&mut self, answer: &Answer<'_>, start: Option<Timestamp>) -> (Vec<Found>, SourceCounts) {
         let line = answer.line();
         let mut collected = Collected::default();
@@ -353,9 +386,10 @@ impl Poller {
         }
         self.scanner.finish(&mut collected);
         collected.seen(self.scanner.take_counts());
-        let mut seen = HashSet::new();
-        let mut keep = |identity: &mut Option<Identity>| {
-            *identity = identity.take().filter(|identity| start.is_some() && seen.insert(*identity));
+        let (mut seen, mut noted) = (HashSet::new(), Vec::new());
+        let mut keep = |identity: &mut Option<Identity>| match start {
+            Some(_) => *identity = identity.take().filter(|identity| seen.insert(*identity)),
+            None => noted.extend(identity.take()),
         };
         for found in &mut collected.found {
             match found {
@@ -367,9 +401,11 @@ impl Poller {
                     *origin = Arc::clone(&self.origin);
                     keep(identity);
                 }
-                Found::Deployment(_) | Found::Probe { .. } => {}
+                Found::Counted { .. } | Found::Deployment(_) | Found::Probe { .. } => {}
             }
         }
+        let counted = noted.into_iter().map(|identity| Found::Counted { origin: Arc::clone(&self.origin), identity });
+        collected.found.extend(counted);
         if let Some(start) = start {
             collected.make_history_of(|event| event.logged.or(event.time).is_none_or(|logged| logged < start));
         }
@@ -385,7 +421,9 @@ impl Poller {
         read_at: Timestamp,
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<(), End> {
-        let row = self.place.as_ref().map(|place| (ROW, place));
+        let others = (!self.others.is_empty()).then_some(&self.others);
+        let row = self.place.as_ref().map(|place| Row { place, others });
+        let row = row.as_ref().map(|row| (ROW, row));
         let trouble = self.trouble.clone().filter(|_| !self.up);
         let state =
             SourceState { lag_bytes: 0, begun_bytes: 0, last_read: was_read.then_some(read_at), up: self.up, trouble };
@@ -395,6 +433,16 @@ impl Poller {
         batch.caught_up &= self.up || self.attempts > 0;
         if send(batch) { Ok(()) } else { Err(End::Gone) }
     }
+}
+
+/// Puts one place aside and finds that of an address, if it was polled before.
+fn turn_to(url: &str, place: Option<Place>, others: &mut VecDeque<Place>) -> Option<Place> {
+    others.extend(place);
+    others.rotate_right(1.min(others.len()));
+    let at = others.iter().position(|place| place.url == url);
+    let found = at.and_then(|at| others.remove(at));
+    others.truncate(OTHERS);
+    found
 }
 
 fn not_the_api(url: &str, error: &str) -> Trouble {

@@ -1,6 +1,6 @@
 //! The application's diagnostic endpoints as a live source: every so often, whether each path to a blob works.
 //!
-//! One test blob is made ever; its id is kept in the ledger. What cannot be asked is not shown as a failure of a path:
+//! One test blob is made ever, and one more where somebody has deleted it; its id is kept in the ledger. What cannot be asked is not shown as a failure of a path:
 //! then the source is down, and the paths have no values.
 
 use super::{Asked, Batch, Found, TROUBLE};
@@ -36,6 +36,9 @@ pub struct Options {
 struct Kept {
     url: String,
     blob: Blob,
+    /// Whether it took the place of one that was gone, and nobody has read it yet: where it is gone too, storage fails.
+    #[serde(default)]
+    is_substitute: bool,
 }
 
 /// Probes one application.
@@ -108,14 +111,36 @@ impl Prober {
         now: &impl Fn() -> Timestamp,
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<Probe, AskError> {
-        if let Some(kept) = &self.kept {
-            return ask::test(client, &self.options.asked.url, &kept.blob).await;
+        let Some(kept) = &mut self.kept else { return self.probe_anew(false, client, now, send).await };
+        let probe = ask::test(client, &self.options.asked.url, &kept.blob).await?;
+        if !probe.is_without_blob() {
+            kept.is_substitute &= Path::ALL.iter().all(|path| !probe.tried(*path).success);
+        } else if !kept.is_substitute {
+            // Somebody tidied up storage; that is no failure of it.
+            tracing::info!("source '{}': the test blob is gone; another one is made", self.options.asked.name);
+            return self.probe_anew(true, client, now, send).await;
         }
-        let blob = ask::make(client, &self.options.asked.url).await?;
-        self.kept = Some(Kept { url: self.options.asked.url.to_string(), blob: blob.clone() });
+        Ok(probe)
+    }
+
+    /// Probes with a blob that is made for it.
+    async fn probe_anew(
+        &mut self,
+        is_substitute: bool,
+        client: &reqwest::Client,
+        now: &impl Fn() -> Timestamp,
+        send: &mut impl FnMut(Batch) -> bool,
+    ) -> Result<Probe, AskError> {
+        let url = Arc::clone(&self.options.asked.url);
+        let blob = ask::make(client, &url).await?;
+        self.kept = Some(Kept { url: url.to_string(), blob: blob.clone(), is_substitute });
         // Kept before it is used. Where nobody takes it, the next batch is not taken either.
         let _ = send(Batch { found: Vec::new(), ..self.batch(None, now()) });
-        ask::test(client, &self.options.asked.url, &blob).await
+        let probe = ask::test(client, &url, &blob).await?;
+        if let Some(kept) = &mut self.kept {
+            kept.is_substitute &= Path::ALL.iter().all(|path| !probe.tried(*path).success);
+        }
+        Ok(probe)
     }
 
     fn batch(&self, probe: Option<Probe>, read_at: Timestamp) -> Batch {

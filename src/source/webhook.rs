@@ -11,6 +11,7 @@ mod content;
 mod credentials;
 mod receive;
 mod refusals;
+mod strangers;
 
 pub use answer::{Answer, Requests};
 pub use credentials::Credentials;
@@ -24,6 +25,7 @@ use axum::Router;
 use refusals::Refusals;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use strangers::Strangers;
 use tokio::sync::{Semaphore, mpsc};
 
 /// Requests that are worked on at a time. Further ones wait a moment, then are told to try again.
@@ -55,6 +57,7 @@ pub struct Ingest {
     endpoints: RwLock<BTreeMap<Arc<str>, Arc<Endpoint>>>,
     requests: Arc<Requests>,
     refusals: Refusals,
+    strangers: Strangers,
     now: fn() -> Timestamp,
     slots: Semaphore,
     memory: Arc<Semaphore>,
@@ -72,6 +75,7 @@ impl Ingest {
             endpoints: RwLock::default(),
             requests,
             refusals: Refusals::default(),
+            strangers: Strangers::default(),
             now,
             slots: Semaphore::new(REQUESTS),
             memory: Arc::new(Semaphore::new(MEMORY_KIB)),

@@ -5,7 +5,7 @@ use super::remotes::Remotes;
 use crate::attribute::Given;
 use crate::config::{Config, Declared, FileSource, Watched};
 use crate::event::{Origin, Timestamp};
-use crate::ledger::{Keeper, Message, SourceCounts, SourceState};
+use crate::ledger::{Keeper, Message, Rules, SourceCounts, SourceState};
 use crate::source::follow::{Follower, Options};
 use crate::source::{Batch, Found, stdin};
 use anyhow::Context;
@@ -170,8 +170,9 @@ impl Sources {
         }
     }
 
-    /// Goes on with another configuration.
-    pub(super) fn apply(&mut self, config: &Arc<Config>) -> anyhow::Result<()> {
+    /// Goes on with another configuration. The ledger hears its rules when nothing reads by the old ones any more, and
+    /// before anything reads by the new ones.
+    pub(super) fn apply(&mut self, config: &Arc<Config>, rules: Rules) -> anyhow::Result<()> {
         if (config.listen, &config.state_dir) != (self.config.listen, &self.config.state_dir) {
             tracing::warn!("'listen' and 'state_dir' take a restart");
         }
@@ -192,12 +193,13 @@ impl Sources {
         }
         self.left.extend(old.into_iter().map(|(name, follower)| (name, follower.rows())));
         self.remotes.apply(config, &mut self.left)?;
+        self.tell(Message::Rules(Box::new(rules)));
         self.introduce();
         self.follow()
     }
 
     /// Tells the ledger something.
-    pub(super) fn tell(&self, message: Message) {
+    fn tell(&self, message: Message) {
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(batches) = batches {
             let _ = batches.send(message);

@@ -16,8 +16,12 @@ use std::time::{Duration, Instant};
 
 /// `watch --convex`, with the key where the tools of Convex look for it.
 fn command(backend: &Backend, state: Option<&Path>) -> Command {
+    command_at(&backend.url(), state)
+}
+
+fn command_at(url: &str, state: Option<&Path>) -> Command {
     let mut command = daemon::command();
-    command.args(["--listen", "127.0.0.1:0", "--convex", &backend.url()]);
+    command.args(["--listen", "127.0.0.1:0", "--convex", url]);
     command.env("CONVEX_SELF_HOSTED_ADMIN_KEY", KEY).env_remove("CONVEX_DEPLOY_KEY");
     for proxy in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
         command.env_remove(proxy);
@@ -171,6 +175,95 @@ fn an_answer_with_nothing_in_it_changes_nothing() {
     daemon.wait_for_accesses("quiet-lemur", 2);
     let said = daemon.stop();
     assert!(!said.contains("ERROR") && !said.contains("again"), "{said}");
+}
+
+#[test]
+fn what_does_not_wait_for_so_long_in_between_is_no_trouble() {
+    for status in [502, 504, 0] {
+        let backend = Backend::start();
+        backend.set_long_poll(Duration::from_millis(2500));
+        backend.set_in_vain(status);
+        let mut daemon = start(&backend, None);
+        daemon.wait_for_metrics("it to be up", PATIENCE, |metrics| {
+            if metrics.sum(UP, &[]) > 0.0 { Ok(()) } else { Err("it is down".to_owned()) }
+        });
+        let before = backend.polls().len();
+        wait_until("more questions", PATIENCE, || {
+            assert!(source_sum(&mut daemon, UP) > 0.0, "{status}: {}", daemon.log());
+            backend.polls().len() > before + 1
+        });
+        backend.access("direct");
+        daemon.wait_for_accesses("quiet-lemur", 1);
+        assert!(!daemon.log().contains("ERROR"), "{status}: {}", daemon.log());
+        // Where nobody answers at all, that is the trouble.
+        backend.mood(Mood::Gone);
+        wait_until("it to say so", PATIENCE, || daemon.log().contains("broke off"));
+        daemon.stop();
+    }
+}
+
+#[test]
+fn a_packed_answer_is_told_for_what_it_is() {
+    let backend = Backend::start();
+    let daemon = start(&backend, None);
+    let asked = backend.asked();
+    assert!(asked.iter().all(|asked| asked.header("Accept-Encoding") == Some("identity")), "{asked:?}");
+    daemon.stop();
+}
+
+#[test]
+fn what_was_polled_counts_once_when_it_is_read_from_its_beginning_by_another_address() {
+    let backend = Backend::start();
+    let state = tempfile::tempdir().unwrap();
+    let mut daemon = start(&backend, Some(state.path()));
+    (0..3).for_each(|_| backend.access("direct"));
+    backend.action(&["direct-failed", "direct"]);
+    daemon.wait_for_accesses("quiet-lemur", 5);
+    daemon.kill();
+    backend.access("http-fallback");
+    let mut other = command_at(&format!("http://localhost:{}", backend.address.port()), Some(state.path()));
+    let mut daemon = Daemon::start(other.args(["--from", "beginning"]));
+    daemon.wait_for_accesses("quiet-lemur", 6);
+    let duplicates = [("reason", "duplicate")];
+    assert_eq!(daemon.metrics().sum("storagewatch_source_skipped_total", &duplicates) as u64, 5);
+    daemon.stop();
+}
+
+#[test]
+fn an_address_that_is_polled_again_is_read_on_from_where_it_was_left() {
+    let backends = [Backend::start(), Backend::start()];
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("storagewatch.toml");
+    let configure = |backend: &Backend| {
+        let source = format!("[[source.convex]]\nname = \"polled\"\nurl = \"{}\"\nkey = \"env:KEY\"\n", backend.url());
+        std::fs::write(&file, format!("listen = \"127.0.0.1:0\"\nstate_dir = \"state\"\n{source}")).unwrap();
+    };
+    configure(&backends[0]);
+    let launch = || Daemon::start(daemon::command().arg("--config").arg(&file).env("KEY", KEY));
+    let mut daemon = launch();
+    wait_for_a_poll(&backends[0], 0);
+    let mut logged = 0;
+    for round in 0..4 {
+        let (polled, left) = (&backends[round % 2], &backends[(round + 1) % 2]);
+        polled.access("direct");
+        logged += 1;
+        daemon.wait_for_accesses("quiet-lemur", logged);
+        // What it logs while another is polled is read when it is polled again, over a restart as well.
+        configure(left);
+        let before = left.polls().len();
+        if round == 2 {
+            daemon.kill();
+            daemon = launch();
+        } else {
+            daemon.signal("HUP");
+        }
+        wait_for_a_poll(left, before);
+        polled.access("direct-failed");
+        // Of the other one it is the first that is seen.
+        logged += u64::from(round > 0);
+        daemon.wait_for_accesses("quiet-lemur", logged);
+    }
+    daemon.stop();
 }
 
 #[test]

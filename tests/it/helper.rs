@@ -57,7 +57,7 @@ const NEW_WORDING: &str = "Transient network error running storage get url (ECON
 /// What must be read out of a case: its name, outcome, cause, what the error says, what the reason begins with.
 type Case = (&'static str, &'static str, Option<&'static str>, Option<&'static str>, Option<&'static str>);
 
-const CASES: [Case; 19] = [
+const CASES: [Case; 20] = [
     ("direct", "direct", None, None, None),
     ("directInCloud", "direct", None, None, None),
     ("oldWording", "http-fallback", None, None, Some("fetch failed: connect ECONNREFUSED 127.0.0.1:")),
@@ -107,6 +107,7 @@ const CASES: [Case; 19] = [
     ),
     ("gone", "direct-failed", Some("not_found"), Some("the blob was not found in storage"), None),
     ("thrownText", "direct-failed", Some("other"), Some("it's a `text` with \"quotes\"\nand 'lines'"), None),
+    ("thrownOddly", "direct-failed", Some("other"), Some("17"), None),
 ];
 
 fn check(log: &str, layers: &str) {

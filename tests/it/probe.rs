@@ -16,6 +16,11 @@ const REFUSED: &str = r#"{"success":false,"error":"fetch failed","cause":"connec
 struct Answers {
     made: (u16, String),
     tested: (u16, String),
+    /// What is answered of blobs that are gone, and which these are.
+    missing: String,
+    gone: Vec<String>,
+    /// The blob that was asked for last.
+    last: String,
     asked: Vec<String>,
 }
 
@@ -37,7 +42,14 @@ impl Application {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let made = (201, r#"{"storageId":"kg2test","size":34}"#.to_owned());
-        let answers = Answers { made, tested: (200, tests(direct, http)), asked: Vec::new() };
+        let answers = Answers {
+            made,
+            tested: (200, tests(direct, http)),
+            missing: String::new(),
+            gone: Vec::new(),
+            last: String::new(),
+            asked: Vec::new(),
+        };
         let answers = Arc::new(Mutex::new(answers));
         let of_server = Arc::clone(&answers);
         std::thread::spawn(move || {
@@ -74,7 +86,10 @@ fn serve(stream: &TcpStream, answers: &Mutex<Answers>) -> std::io::Result<()> {
     answers.asked.push(asked.clone());
     let (status, body) = match asked.split('?').next().unwrap() {
         "POST /debug/storage-blob" => answers.made.clone(),
-        "GET /debug/node-network-test" => answers.tested.clone(),
+        "GET /debug/node-network-test" => {
+            asked.split('=').next_back().unwrap().clone_into(&mut answers.last);
+            if answers.gone.contains(&answers.last) { (200, answers.missing.clone()) } else { answers.tested.clone() }
+        }
         _ => (404, "No matching routes found".to_owned()),
     };
     let mut out = stream;
@@ -182,6 +197,56 @@ fn what_goes_wrong_is_one_line_with_what_to_do() {
         let (status, _, err) = probe(wrong, &[]);
         assert!(status == 2 && err.lines().count() == 1 && !err.contains("hunter2"), "{err}");
     }
+}
+
+#[test]
+fn a_blob_that_was_deleted_is_made_once_more_and_a_storage_that_keeps_none_fails() {
+    const GONE: &str = r#"{"success":false,"size":0,"type":null,"ms":3}"#;
+    const NOT_FOUND: &str = r#"{"success":false,"status":404,"ms":5}"#;
+    let application = Application::start(WORKS, WORKS);
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("storagewatch.toml");
+    let text = format!(
+        "listen = \"127.0.0.1:0\"\nstate_dir = \"state\"\n[[source.probe]]\nname = \"probed\"\nurl = \"{}\"\ninterval = \"1s\"\n",
+        application.url()
+    );
+    std::fs::write(&file, text).unwrap();
+    let start = || Daemon::start(daemon::command().arg("--config").arg(&file));
+    let wait_for = |daemon: &mut Daemon, sum: u64| {
+        daemon.wait_for_metrics("the paths", PATIENCE, |metrics| {
+            let seen = metrics.knows(SUCCESS, &[]).then(|| metrics.sum(SUCCESS, &[]) as u64);
+            if seen == Some(sum) { Ok(()) } else { Err(format!("{seen:?}")) }
+        });
+    };
+    let made = || application.asked().iter().filter(|asked| asked.starts_with("POST")).count();
+    let mut daemon = start();
+    wait_for(&mut daemon, 2);
+    for (round, blob) in [(2, "kg2second"), (3, "kg2third")] {
+        application.answers(|answers| {
+            answers.made.1 = format!(r#"{{"storageId":"{blob}","size":34}}"#);
+            answers.gone.push(answers.last.clone());
+            answers.missing = tests(GONE, NOT_FOUND);
+        });
+        wait_until("another blob", PATIENCE, || application.asked().last().unwrap().ends_with(blob));
+        wait_until("some more trials", PATIENCE, || {
+            application.asked().iter().filter(|asked| asked.ends_with(blob)).count() > 2
+        });
+        wait_for(&mut daemon, 2);
+        assert_eq!(made(), round, "{:?}", application.asked());
+    }
+    assert_eq!(daemon.log().matches("the test blob is gone").count(), 2, "{}", daemon.log());
+    // Whatever is made is gone at once: that is a failure, and no blob is made again and again.
+    application.answers(|answers| answers.tested.1 = tests(GONE, NOT_FOUND));
+    wait_for(&mut daemon, 0);
+    let trials = application.asked().len();
+    wait_until("some more trials", PATIENCE, || application.asked().len() > trials + 2);
+    daemon.kill();
+    let mut daemon = start();
+    wait_for(&mut daemon, 0);
+    let trials = application.asked().len();
+    wait_until("some more trials", PATIENCE, || application.asked().len() > trials + 2);
+    assert_eq!(made(), 4, "{:?}", application.asked());
+    daemon.stop();
 }
 
 /// The rows of a list of the status that are of these sources, in their order.

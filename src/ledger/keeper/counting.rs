@@ -29,6 +29,12 @@ impl Keeper {
                         self.place(&attribution, &origin, batch.read_at).1.overflows += 1;
                     }
                 }
+                Found::Counted { origin, identity } => {
+                    let attribution = self.attribution(&origin, &batch);
+                    let key = dedupe::key(&attribution.deployment, identity);
+                    // What makes room for it early is told; that it makes room itself is not: it was no copy of anything.
+                    self.note_key(key, Timestamp::default(), &mut batch);
+                }
                 Found::Deployment(origin) => {
                     let attribution = self.attribution(&origin, &batch);
                     self.place(&attribution, &origin, batch.read_at);
@@ -60,9 +66,12 @@ impl Keeper {
         counts.add(&batch.counts);
         self.pending.sources.insert(Arc::clone(&batch.source));
         let state = &mut self.next.sources.entry(Arc::clone(&batch.source)).or_default().1;
-        let last_read = batch.state.last_read.max(state.last_read);
-        *state = batch.state;
-        state.last_read = last_read;
+        // What comes late of one that was taken out of the configuration counts, and says nothing of how it stands.
+        if !self.next.retired.contains(&batch.source) {
+            let last_read = batch.state.last_read.max(state.last_read);
+            *state = batch.state;
+            state.last_read = last_read;
+        }
         self.next.caught_up |= batch.caught_up;
         for (name, value) in batch.cursors {
             self.pending.cursors.insert((batch.source.to_string(), name), value);
@@ -167,11 +176,16 @@ impl Keeper {
     fn is_repeat(&mut self, identity: Option<Identity>, attribution: &Attribution, batch: &mut Batch) -> bool {
         let Some(identity) = identity else { return false };
         let key = dedupe::key(&attribution.deployment, identity);
+        let is_repeat = self.note_key(key, batch.read_at, batch);
+        batch.counts.skip(Skipped::Duplicate, u64::from(is_repeat));
+        is_repeat
+    }
+
+    /// Notes a key that was seen then; true if it was there before. What it makes room for early is counted.
+    fn note_key(&mut self, key: u128, Timestamp(seen): Timestamp, batch: &mut Batch) -> bool {
         if self.dedupe.note(key) {
-            batch.counts.skip(Skipped::Duplicate, 1);
             return true;
         }
-        let seen = batch.read_at.0;
         self.pending.keys.push((self.next_key, (key, seen)));
         // While nothing can be committed, those pile up that a commit would drop at once.
         if self.pending.keys.len() >= 2 * KEYS {
@@ -180,7 +194,7 @@ impl Keeper {
         self.keys_seen.insert(self.next_key, seen);
         self.next_key += 1;
         if let Some(oldest) = self.next_key.checked_sub(KEYS as u64 + 1)
-            && self.keys_seen.remove(&oldest).is_some_and(|then| seen - then < KEY_AGE)
+            && self.keys_seen.remove(&oldest).is_some_and(|then| batch.read_at.0 - then < KEY_AGE)
         {
             batch.counts.skip(Skipped::KeyForgotten, 1);
         }

@@ -51,6 +51,10 @@ pub(super) enum Trouble {
     /// It cannot be reached, or answers with an error of its own.
     #[error("{0}")]
     Failed(String),
+    /// The answer broke off, or something in between waited for it in vain. Where a question has waited for long, that
+    /// may be because there was nothing to answer.
+    #[error("{0}")]
+    CutShort(String),
 }
 
 impl Trouble {
@@ -64,9 +68,17 @@ impl Trouble {
     }
 }
 
+impl Trouble {
+    /// Whether a question that has waited for long may have ended like this because there was nothing to answer.
+    pub(super) fn may_be_idleness(&self) -> bool {
+        matches!(self, Self::CutShort(_))
+    }
+}
+
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
-        Self::Failed(format!("the deployment {failure}"))
+        let text = format!("the deployment {failure}");
+        if matches!(failure, Failure::BrokenOff(_)) { Self::CutShort(text) } else { Self::Failed(text) }
     }
 }
 
@@ -169,7 +181,19 @@ impl<'o> Api<'o> {
                 self.url,
                 clip(answer.location.as_deref().unwrap_or("nowhere"), MAX_NAME)
             ))),
-            status => Err(Trouble::Failed(format!("the deployment answers with status {status}{}", code(&answer)))),
+            status => {
+                let text = format!("the deployment answers with status {status}{}", code(&answer));
+                Err(if matches!(status, 502 | 504) { Trouble::CutShort(text) } else { Trouble::Failed(text) })
+            }
+        }
+    }
+
+    /// Asks for the time after a question was cut short: whoever is well tells it, else that was the trouble.
+    pub(super) async fn alive(&self, trouble: Trouble) -> Result<Option<Timestamp>, Trouble> {
+        let answered = fetch(self.client.get(format!("{}/instance_name", self.url)), Bounds::SHORT).await;
+        match answered.map(|answer| (answer.date, told(&answer).is_ok())) {
+            Ok((date, true)) => Ok(date),
+            _ => Err(trouble),
         }
     }
 }
@@ -210,7 +234,8 @@ fn named_by(key: &str) -> (Option<String>, bool) {
 
 /// Whether a text can be a deployment's name, and not some page.
 fn is_name(text: &str) -> bool {
-    (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '<')
+    (1..=MAX_NAME).contains(&text.len())
+        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '@' | '/' | '+' | '~'))
 }
 
 #[cfg(test)]
@@ -230,6 +255,17 @@ mod tests {
         assert_eq!(failed.wait(u32::MAX, 1.0), Duration::from_secs(30));
         let text = refused.to_string();
         assert!(text.contains("env:KEY") && text.contains("deploy key") && text.contains("5 minutes"), "{text}");
+    }
+
+    #[test]
+    fn a_name_is_no_page_and_no_object() {
+        for name in ["happy-otter-123", "convex-self-hosted", "local-team_1-x.y", "ünï-1"] {
+            assert!(is_name(name), "{name}");
+        }
+        for other in ["", "{\"code\":\"NotFound\"}", "\"otter\"", "<html>", "[]", "a b", "a\u{202e}b", &"a".repeat(201)]
+        {
+            assert!(!is_name(other), "{other}");
+        }
     }
 
     #[test]

@@ -61,7 +61,9 @@ pub(super) fn read(bytes: Vec<u8>, scanner: &mut Scanner) -> Result<Content, Ans
     // Whose body it is shows before its first event.
     let names = |found: &Found| matches!(found, Found::Event(_) | Found::Overflow { .. });
     if !collected.found.iter().any(names) {
-        collected.found.extend(body_origin(window.bytes()).map(Found::Deployment));
+        // Who names none makes none known.
+        let origin = body_origin(window.bytes()).filter(|origin| origin.deployment.is_some());
+        collected.found.extend(origin.map(Found::Deployment));
     }
     Ok(Content { collected, hash, newest })
 }
@@ -138,5 +140,8 @@ mod tests {
             matches!(content.collected.found.as_slice(), [Found::Deployment(origin)] if origin.deployment.as_deref() == Some("calm-owl-7"))
         );
         assert_eq!((content.newest, content.collected.counts.lines), (None, 2));
+        for nobody in ["{}", "[]", r#"{"topic":"verification","convex":{"deployment_name":null}}"#] {
+            assert!(check(nobody).unwrap().collected.found.is_empty(), "{nobody}");
+        }
     }
 }

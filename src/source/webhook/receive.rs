@@ -30,6 +30,7 @@ const SCANNERS: usize = 16;
 pub(super) async fn receive(State(ingest): State<Arc<Ingest>>, request: Request) -> Response {
     let (head, mut body) = request.into_parts();
     let Some(endpoint) = ingest.endpoint(head.uri.path()) else {
+        ingest.strangers.note(&head);
         return (StatusCode::NOT_FOUND, "No webhook has this name.\n").into_response();
     };
     let answer = ingest.take(&endpoint, &head, &mut body).await;
@@ -68,9 +69,10 @@ impl Ingest {
         }
         let claim = endpoint.credentials.claim(&head.headers)?;
         let packing = Packing::of(&head.headers)?;
+        let held = body::read(body, endpoint.max_body, &self.memory).await?;
+        // Whose body does not come takes up no turn.
         let turn = timeout(ROOM_TIMEOUT, self.slots.acquire()).await;
         let _turn = turn.ok().and_then(Result::ok).ok_or(Answer::TryAgain)?;
-        let held = body::read(body, endpoint.max_body, &self.memory).await?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         timeout_at(deadline, self.commit(endpoint, claim, packing, held)).await.unwrap_or(Err(Answer::TryAgain))
     }

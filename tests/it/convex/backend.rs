@@ -63,6 +63,8 @@ struct State {
     life: u64,
     clock_ahead_ms: i64,
     long_poll: Duration,
+    /// What a question that waited in vain is answered with instead of an empty answer; 0 breaks it off.
+    in_vain: Option<u16>,
     mood: Mood,
     info: Option<String>,
     name: Option<String>,
@@ -101,6 +103,7 @@ impl Backend {
             life: 0,
             clock_ahead_ms: 0,
             long_poll: LONG_POLL,
+            in_vain: None,
             mood: Mood::Well,
             info: Some(r#"{"kind":"selfHosted"}"#.to_owned()),
             name: Some("quiet-lemur".to_owned()),
@@ -150,6 +153,11 @@ impl Backend {
     /// Sets how long a question waits.
     pub(crate) fn set_long_poll(&self, time: Duration) {
         self.state().long_poll = time;
+    }
+
+    /// Lets something stand in between that does not wait for as long as the backend.
+    pub(crate) fn set_in_vain(&self, status: u16) {
+        self.state().in_vain = Some(status);
     }
 
     /// Begins anew: who waits is sent away, and the ring is empty.
@@ -398,6 +406,9 @@ fn answer(asked: &Asked, (state, changed): &(Mutex<State>, Condvar)) -> Option<(
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
+            if let Some(status) = state.in_vain {
+                return (status > 0).then(|| (status, "<html>time-out".to_owned()));
+            }
             let same = serde_json::to_string(&cursor).unwrap();
             return Some((200, format!("{{\"entries\":[],\"newCursor\":{same}}}")));
         }

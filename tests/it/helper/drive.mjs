@@ -99,6 +99,12 @@ const cases = {
     },
     fallback: "blob",
   },
+  thrownOddly: {
+    get: async () => {
+      throw { message: 17, code: 4, errors: "none" };
+    },
+    fallback: "blob",
+  },
 };
 
 if (how === "convex") {
@@ -119,7 +125,7 @@ for (const [name, { get: read, fallback, url, timeoutMs }] of Object.entries(cas
     const blob = await readStoredBlob({ storage: { get: read } }, name, way);
     outcome[name] = { size: blob.size };
   } catch (error) {
-    outcome[name] = { thrown: error?.message ?? String(error) };
+    outcome[name] = { thrown: String(error?.message ?? error) };
   }
   outcome[name].asked = asked.slice(before);
 }

@@ -558,6 +558,45 @@ fn a_reload_takes_up_webhooks_and_secrets_and_a_wrong_one_changes_nothing() {
 }
 
 #[test]
+fn a_source_that_was_taken_out_of_the_configuration_keeps_its_counts_and_stands_nowhere() {
+    let place = Place::new(&format!("{CLOUD}{FORWARDED}"));
+    let mut daemon = place.start();
+    assert_eq!(cloud(&daemon).status(&array("tall-heron-1", 0..5)), 200);
+    daemon.wait_for_accesses("tall-heron-1", 5);
+    let stands = |daemon: &mut Daemon, source: &str| {
+        let metrics = daemon.metrics();
+        let knows = |name: &str| metrics.knows(&format!("storagewatch_source_{name}"), &[("source", source)]);
+        assert!(knows("lines_total") && knows("skipped_total"), "counters never end: {source}");
+        let gauges = ["up", "lag_bytes", "last_read_timestamp_seconds"].map(knows);
+        let status = crate::watch::http::Client::new(daemon.address, "x").get("/api/v1/status").unwrap().body;
+        let status: Value = serde_json::from_str(&status).unwrap();
+        let shown = status["sources"].as_array().unwrap().iter().any(|shown| shown["source"] == source);
+        (gauges, shown)
+    };
+    assert_eq!(stands(&mut daemon, "cloud"), ([true; 3], true));
+    assert!(reload(&mut daemon, &place, FORWARDED, SECRET));
+    let gone = |daemon: &mut Daemon| {
+        wait_for("it to be gone", PATIENCE, || {
+            let stands = stands(daemon, "cloud");
+            if stands == ([false; 3], false) { Ok(()) } else { Err(format!("{stands:?}")) }
+        });
+    };
+    gone(&mut daemon);
+    assert_eq!(stands(&mut daemon, "forwarded"), ([true, true, false], true));
+    daemon.kill();
+    let mut daemon = place.start();
+    gone(&mut daemon);
+    // Named again, it is there again.
+    assert!(reload(&mut daemon, &place, &format!("{CLOUD}{FORWARDED}"), SECRET));
+    wait_for("it to be back", PATIENCE, || {
+        let stands = stands(&mut daemon, "cloud");
+        if stands == ([true, true, false], true) { Ok(()) } else { Err(format!("{stands:?}")) }
+    });
+    assert!(daemon.metrics().sum("storagewatch_source_up", &[("source", "cloud")]) > 0.0);
+    daemon.stop();
+}
+
+#[test]
 fn a_secret_that_is_not_there_is_an_error_at_the_start_and_no_secret_is_shown() {
     let place = Place::new(CLOUD);
     fs::remove_file(place.root.path().join("old")).unwrap();
