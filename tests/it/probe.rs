@@ -345,7 +345,7 @@ fn as_a_source_it_makes_one_blob_ever_and_shows_each_path() {
     let mut daemon = start();
     wait_for(&mut daemon, Some(1.0), Some(1.0));
     let said = daemon.stop();
-    assert!(!said.contains("503"), "{said}");
+    assert!(!said.contains("status 503"), "{said}");
     let made = application.asked().iter().filter(|asked| asked.starts_with("POST")).count();
     assert_eq!(made, 1, "{:?}", application.asked());
 }
