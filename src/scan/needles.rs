@@ -11,8 +11,9 @@ use memchr::memmem::Finder;
 use memchr::{memchr_iter, memrchr};
 
 /// The words that hide the phrase or name a deployment. A journal writes them with or without spaces.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 11] = [
     STREAM,
+    ESCAPED_STREAM,
     " stdout P",
     " stderr P",
     "CONTAINER_PARTIAL_MESSAGE",
@@ -26,6 +27,9 @@ const WORDS: [&str; 10] = [
 
 /// A member of Docker's lines; only those that are pieces matter.
 const STREAM: &str = "\"stream\":";
+
+/// The same, where the line stands in an envelope of JSON.
+const ESCAPED_STREAM: &str = "\\\"stream\\\":";
 
 /// Whether a line begins as those do that Convex or the application writes without any envelope. The lengths are known
 /// to the compiler, so that each is a comparison of words.
@@ -148,7 +152,7 @@ impl Needles {
         let mut at = from;
         while let Some((word, hit)) = self.words.find(bytes, at, to) {
             at = hit + 1;
-            if word == STREAM {
+            if word == STREAM || word == ESCAPED_STREAM {
                 let start = memrchr(b'\n', &bytes[from..hit]).map_or(from, |newline| from + newline + 1);
                 if is_whole_docker_line(&bytes[start..hit]) {
                     continue;
@@ -178,7 +182,11 @@ fn is_whole_docker_line(before: &[u8]) -> bool {
     while let [inner @ .., b' ' | b','] = rest {
         rest = inner;
     }
-    matches!(rest, [.., other, b'\\', b'n', b'"'] if *other != b'\\')
+    match rest {
+        [.., other, b'\\', b'n', b'"'] => *other != b'\\',
+        [.., other, b'\\', b'\\', b'n', b'\\', b'"'] => *other != b'\\',
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +197,8 @@ mod tests {
     fn a_docker_line_is_whole_where_its_newline_shows() {
         assert!(is_whole_docker_line(br#"{"log":"x\n","#));
         assert!(is_whole_docker_line(br#"{"log": "x\n", "#));
+        assert!(is_whole_docker_line(br#"{\"log\":\"x\\n\","#));
+        assert!(!is_whole_docker_line(br#"{\"log\":\"x\\\\n\","#));
         assert!(!is_whole_docker_line(br#"{"log":"x","#));
         assert!(!is_whole_docker_line(br#"{"log":"x\\n","#));
         assert!(!is_whole_docker_line(b"{"));
