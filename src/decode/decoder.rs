@@ -201,8 +201,8 @@ impl Decoder {
         }
         if let Some(opened) = envelope::open_text(&text) {
             self.enveloped(opened, &frame, true);
-        } else if shape::looks_like_json(&text) {
-            self.json(&text, &frame);
+        } else if let Some(json) = shape::json_in(&text) {
+            self.json(json, &text, &frame);
         } else {
             self.text(&text, &frame);
         }
@@ -215,26 +215,22 @@ impl Decoder {
         }
     }
 
+    /// The stream with whose record a line goes on that has no mark of its own: without any prefix, that may be the one
+    /// of the prefixed line above it.
+    fn key_of_unmarked(&self, frame: &Frame<'_>) -> LaneKey {
+        let key = frame.key();
+        let is_bare = frame.layers.iter().next().is_none() && self.open_at(&key).is_none();
+        let takes_raw = |last: &&LaneKey| self.lane_at(last).is_some_and(|at| self.lanes[at].1.takes_raw_lines());
+        self.last_prefixed.as_ref().filter(|_| is_bare).filter(takes_raw).cloned().unwrap_or(key)
+    }
+
     /// Takes a line of text: the continuation of an open record, or a new one.
     fn text(&mut self, text: &str, frame: &Frame<'_>) {
         let head = Head::of(text);
-        let mut key = frame.key();
-        if self.asks
-            && head.mark() == Mark::None
-            && self.lane_at(&key).is_none_or(|at| self.lanes[at].1.open.is_none())
-            && matters(text.as_bytes())
-        {
+        let key = if head.mark() == Mark::None { self.key_of_unmarked(frame) } else { frame.key() };
+        if self.asks && head.mark() == Mark::None && self.open_at(&frame.key()).is_none() && matters(text.as_bytes()) {
             self.asked = true;
             return;
-        }
-        // A line without any prefix goes on with the record of the prefixed line above it.
-        if frame.layers.iter().next().is_none()
-            && head.mark() == Mark::None
-            && self.lane_at(&key).is_none_or(|at| self.lanes[at].1.open.is_none())
-            && let Some(last) = &self.last_prefixed
-            && self.lane_at(last).is_some_and(|at| self.lanes[at].1.takes_raw_lines())
-        {
-            key = last.clone();
         }
         if let Some(at) = self.lane_at(&key)
             && let Some(open) = &mut self.lanes[at].1.open
@@ -309,6 +305,11 @@ impl Decoder {
         if self.lanes.len() > lane::MAX_LANES {
             self.lanes.retain(|(_, lane)| !lane.is_idle());
         }
+    }
+
+    /// The record that is open in a stream.
+    fn open_at(&self, key: &LaneKey) -> Option<&OpenRecord> {
+        self.lane_at(key).and_then(|at| self.lanes[at].1.open.as_ref())
     }
 
     fn lane_at(&self, key: &LaneKey) -> Option<usize> {

@@ -19,6 +19,12 @@ pub(super) fn looks_like_json(text: &str) -> bool {
     }
 }
 
+/// The JSON that a line is, behind the blanks that may stand before it.
+pub(super) fn json_in(text: &str) -> Option<&str> {
+    let json = text.trim_start_matches([' ', '\t']);
+    looks_like_json(json).then_some(json)
+}
+
 /// Whether a line of JSON is a record of its own for certain. A wrapped line may begin with a brace by chance, but then
 /// neither ends with one nor begins as records do.
 pub(super) fn is_certainly_json(text: &str) -> bool {
@@ -33,8 +39,8 @@ pub(super) fn is_whole(payload: &str) -> bool {
         return false;
     }
     let text = ansi::strip(payload);
-    if looks_like_json(&text) {
-        return matches!(json::parse(&text), Parsed::Whole(..));
+    if let Some(json) = json_in(&text) {
+        return matches!(json::parse(json), Parsed::Whole(..));
     }
     // Where unquoted text stands in place of what the renderers quote, nothing shows its end.
     let closed = |arguments: &str| {
@@ -100,7 +106,7 @@ pub(super) fn read_value(value: &Json<'_>, frame: &Frame<'_>, output: &mut Outpu
         let frame = frame.inside(Layer::Entries);
         entries.iter().for_each(|entry| records::read_entry(entry, &frame, output));
     } else if is_app_json(value) {
-        let reading = match message::from_app_json(value, frame.is_cut_in(value, "message"), frame.cut != Cut::Whole) {
+        let reading = match message::from_app_json(value, frame.cut == Cut::InText, frame.cut != Cut::Whole) {
             Message::Access(access) => {
                 let origin = log_stream::origin_of(value.get("convex"));
                 convex::event(frame, *access, origin, &convex::Context::default())
