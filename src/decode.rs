@@ -16,6 +16,7 @@ mod lane;
 mod message;
 mod openness;
 mod shape;
+mod wrapped;
 
 pub use convex::cli_text::Banner;
 pub(crate) use convex::cli_text::host_of;

@@ -174,6 +174,18 @@ impl Decoder {
         }
     }
 
+    /// Reads text that stands by itself in a value: whatever it opens ends with it.
+    pub(super) fn read_lines(mut self, text: &str, frame: &Frame<'_>, output: &mut Output) {
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let mut lines = text.split('\n').peekable();
+        while let Some(line) = lines.next() {
+            // Only the last one can have been cut.
+            let cut = if lines.peek().is_some() { Cut::Whole } else { frame.cut };
+            self.unwrap(line.strip_suffix('\r').unwrap_or(line), Frame { cut, ..frame.clone() });
+        }
+        self.finish(&mut |item| output.items.push(item));
+    }
+
     fn line(&mut self, line: &[u8], offset: u64) {
         self.unwrap(&readable(line), Frame::outermost(offset));
     }

@@ -6,7 +6,7 @@ use super::head::Head;
 use super::json::{self, Json, Parsed};
 use super::message::{self, Message};
 use super::openness::{Open, Openness};
-use super::{Cut, Frame, Ignored, Output, Reading, ansi, matters};
+use super::{Cut, Frame, Ignored, Output, Reading, ansi, matters, wrapped};
 use crate::event::{Layer, Origin};
 
 /// Whether a line is JSON rather than text with a level or a tag in brackets.
@@ -111,6 +111,8 @@ pub(super) fn read_value(value: &Json<'_>, frame: &Frame<'_>, output: &mut Outpu
                 let origin = log_stream::origin_of(value.get("convex"));
                 convex::event(frame, *access, origin, &convex::Context::default())
             }
+            // Other loggers have a level and a message, too.
+            _ if !is_certainly_app_json(value) && wrapped::read(value, frame, output) => return,
             _ => Reading::Ignored(Ignored::OtherMessage),
         };
         output.add(frame, reading);
@@ -118,6 +120,8 @@ pub(super) fn read_value(value: &Json<'_>, frame: &Frame<'_>, output: &mut Outpu
         log_stream::read_plain(value, frame, output);
     } else if value.get("fields").is_some_and(Json::is_object) && text("target") {
         output.add(&frame.inside(Layer::Tracing), Reading::Ignored(Ignored::Tracing));
+    } else if wrapped::read(value, frame, output) {
+        // What it holds was read.
     } else if frame.cut == Cut::Whole {
         output.add(frame, Reading::Ignored(Ignored::OtherJson));
     } else {
@@ -131,10 +135,15 @@ fn has_messages(data: &Json<'_>) -> bool {
 }
 
 /// Whether an object is what the application's logger writes, and not a log stream event.
-fn is_app_json(value: &Json<'_>) -> bool {
+pub(super) fn is_app_json(value: &Json<'_>) -> bool {
     value.text("level").is_some()
         && value.text("message").is_some()
         && !["log_level", "function", "is_truncated", "_topic", "fields"].iter().any(|key| value.get(key).is_some())
+}
+
+/// Whether an object has more of what the application's logger writes than any logger does.
+fn is_certainly_app_json(value: &Json<'_>) -> bool {
+    ["topic", "context", "metadata"].into_iter().any(|key| value.get(key).is_some())
 }
 
 /// Reads the text of one record, its prefix included.
