@@ -6,7 +6,7 @@ mod values;
 
 pub(crate) use mark::{goes_on_with, mark_of};
 
-use super::document::Document;
+use super::document::{Document, may_begin_at};
 use super::envelope;
 use super::head::{Head, Mark};
 use super::lane::{self, Lane, LaneKey, OpenRecord};
@@ -164,7 +164,15 @@ impl Decoder {
         self.fed += 1;
         self.expire();
         if self.document.is_done() {
-            return self.line(line, offset);
+            if !may_begin_at(line) || self.goes_on_in_literal() {
+                return self.line(line, offset);
+            }
+            if self.asks && self.open_at(&LaneKey::default()).is_none() {
+                self.asked = true;
+                return;
+            }
+            self.close_at(&Frame::outermost(offset));
+            self.document = Document::begun(&readable(line), offset);
         }
         let mut output = Output::default();
         let text_after_all = self.document.push(line, offset, &mut output);
@@ -184,6 +192,12 @@ impl Decoder {
             self.unwrap(line.strip_suffix('\r').unwrap_or(line), Frame { cut, ..frame.clone() });
         }
         self.finish(&mut |item| output.items.push(item));
+    }
+
+    /// Whether a bracket alone on its line may belong to what is open: a wrapped literal, or the text of an error.
+    fn goes_on_in_literal(&self) -> bool {
+        let open = self.open_at(&LaneKey::default()).map(|open| open.openness.now());
+        matches!(open, Some(Open::Literal | Open::Error))
     }
 
     fn line(&mut self, line: &[u8], offset: u64) {

@@ -5,6 +5,7 @@
 //! take a search for a dozen words, at a third of that; it passes over lines that begin like Convex's own JSON, in which
 //! none of it can stand.
 
+use crate::decode::may_begin_at;
 use crate::event::{OVERFLOW, PHRASE};
 use aho_corasick::{AhoCorasick, packed};
 use memchr::memmem::Finder;
@@ -82,6 +83,9 @@ pub(super) struct Found {
     words: Vec<usize>,
     /// How many of them have been passed.
     passed: usize,
+    /// Where lines begin with which printed JSON may begin, in order, and how many have been passed.
+    brackets: Vec<usize>,
+    brackets_passed: usize,
     phrase: Next,
     overflow: Next,
 }
@@ -110,6 +114,17 @@ impl Next {
     }
 }
 
+impl Found {
+    /// Notes what a line's length and its first bytes show.
+    #[inline]
+    fn line(&mut self, start: usize, line: &[u8]) {
+        self.oversize += u64::from(super::is_oversize(line));
+        if may_begin_at(line) {
+            self.brackets.push(start);
+        }
+    }
+}
+
 impl Needles {
     pub(super) fn new() -> Self {
         Self { phrase: Finder::new(PHRASE), overflow: Finder::new(OVERFLOW), words: Words::new() }
@@ -124,12 +139,12 @@ impl Needles {
         for newline in memchr_iter(b'\n', &bytes[from..]) {
             found.newlines += 1;
             self.line(bytes, start, &mut other, &mut found);
-            found.oversize += u64::from(super::is_oversize(&bytes[start..from + newline]));
+            found.line(start, &bytes[start..from + newline]);
             start = from + newline + 1;
         }
         if start < bytes.len() {
             self.line(bytes, start, &mut other, &mut found);
-            found.oversize += u64::from(super::is_oversize(&bytes[start..]));
+            found.line(start, &bytes[start..]);
         }
         if let Some(other) = other {
             self.words_in(bytes, other, bytes.len(), &mut found.words);
@@ -169,7 +184,11 @@ impl Needles {
         while found.words.get(found.passed).is_some_and(|hit| *hit < at) {
             found.passed += 1;
         }
+        while found.brackets.get(found.brackets_passed).is_some_and(|start| *start < at) {
+            found.brackets_passed += 1;
+        }
         let word = found.words.get(found.passed).copied().unwrap_or(usize::MAX);
+        let word = word.min(found.brackets.get(found.brackets_passed).copied().unwrap_or(usize::MAX));
         let phrase = found.phrase.index();
         let first = phrase.min(found.overflow.index()).min(word);
         (first != usize::MAX).then_some((first == phrase, first))

@@ -93,6 +93,38 @@ fn pieces_of_docker_s_lines_are_found_in_a_journal() {
 }
 
 #[test]
+fn printed_json_may_stand_behind_anything() {
+    let events = vec![event("direct"); 30];
+    let array = serde_json::to_string_pretty(&events).unwrap();
+    let entry =
+        json!({"kind": "Completion", "executionId": "e", "logLines": vec!["[LOG] 'Storage access: direct'"; 30]});
+    let body = serde_json::to_string_pretty(&json!({"entries": [entry], "newCursor": 1})).unwrap();
+    let one = serde_json::to_string_pretty(&event("direct")).unwrap();
+    let line = event("direct").to_string();
+    for (text, expected) in [
+        (format!("$ curl -s https://x | jq .\n{array}\n"), 30),
+        (format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{}", array.replace('\n', "\r\n")), 30),
+        (format!("{line}\n{array}\n{line}\n{body}\n{line}\n{one}\n{one}\n{line}\n"), 66),
+        (format!("[]\n{array}\n"), 30),
+        (format!("x\n{}\n", body.replacen("{\n  \"entries\"", "{\"entries\"", 1)), 30),
+        (format!("{}{array}\n{}{body}\n", "nothing\n".repeat(40_000), "nothing\n".repeat(40_000)), 60),
+        // A bracket that begins nothing hides nothing.
+        (format!("x\n[\n{line}\n{line}\n"), 2),
+        (format!("x\n{{\n{line}\n{line}\n"), 2),
+        (format!("x\n[\n[LOG] 'Storage access: direct'\n{array}\n"), 31),
+        (format!("x\n{{\n  storageId: 'kg2'\n}}\n{array}\n["), 30),
+        // It may belong to the text of an error.
+        ("[ERROR] 'x' Error: y\n{\n  \"level\": \"x\",\n  \"message\": \"Storage access: direct\"\n}\n".to_owned(), 0),
+    ] {
+        let found = input(text.as_bytes());
+        let counts = (&found["events"], &found["undecodable"], &found["damaged"]);
+        let beginning: String = text.chars().take(200).collect();
+        assert_eq!(counts, (&expected.into(), &0.into(), &0.into()), "{beginning}");
+        assert_eq!(relevant(scan(text.as_bytes())), relevant(decode_every_line(text.as_bytes())), "{beginning}");
+    }
+}
+
+#[test]
 fn printed_json_may_have_any_line_ends() {
     let body = serde_json::to_string_pretty(&vec![event("direct"); 10]).unwrap();
     for text in [body.clone(), body.replace('\n', "\r\n")] {
