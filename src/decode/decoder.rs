@@ -174,6 +174,8 @@ impl Decoder {
             self.close_at(&Frame::outermost(offset));
             self.document = Document::begun(&readable(line), offset);
         }
+        // What stands above is known: all of it was fed.
+        self.asks = false;
         let mut output = Output::default();
         let text_after_all = self.document.push(line, offset, &mut output);
         self.waiting.append(&mut output.items);

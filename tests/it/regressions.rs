@@ -113,6 +113,7 @@ fn printed_json_may_stand_behind_anything() {
         (format!("x\n{{\n{line}\n{line}\n"), 2),
         (format!("x\n[\n[LOG] 'Storage access: direct'\n{array}\n"), 31),
         (format!("x\n{{\n  storageId: 'kg2'\n}}\n{array}\n["), 30),
+        ("x\n[\n{\n\"a\": 1\n},\n  \"Storage access: direct\",\n[LOG] 'Storage access: direct'\n".to_owned(), 1),
         // It may belong to the text of an error.
         ("[ERROR] 'x' Error: y\n{\n  \"level\": \"x\",\n  \"message\": \"Storage access: direct\"\n}\n".to_owned(), 0),
     ] {
