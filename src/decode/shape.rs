@@ -142,7 +142,7 @@ pub(super) fn is_app_json(value: &Json<'_>) -> bool {
 }
 
 /// Whether an object has more of what the application's logger writes than any logger does.
-fn is_certainly_app_json(value: &Json<'_>) -> bool {
+pub(super) fn is_certainly_app_json(value: &Json<'_>) -> bool {
     ["topic", "context", "metadata"].into_iter().any(|key| value.get(key).is_some())
 }
 
@@ -182,6 +182,7 @@ pub(super) fn read_text(text: &str, frame: &Frame<'_>, cut: bool, everything: bo
             let reading = match read(&frame, text, &convex::Context::default()) {
                 // A line out of the middle of printed JSON: its record cannot be put together.
                 Reading::Ignored(_) if is_member(text) => Reading::Undecodable,
+                Reading::Ignored(_) if wrapped::read_behind(text, &frame, output) => return,
                 reading => reading,
             };
             output.add(&frame, reading);

@@ -6,7 +6,7 @@
 
 use super::convex::{cli_text, split_level};
 use super::json::{self, Json, Parsed};
-use super::shape::{is_app_json, looks_like_json, read_value};
+use super::shape::{is_app_json, is_certainly_app_json, looks_like_json, read_value};
 use super::{Decoder, Frame, Output, ansi, matters};
 use crate::event::{Layer, Timestamp};
 
@@ -35,6 +35,32 @@ pub(super) fn read(value: &Json<'_>, frame: &Frame<'_>, output: &mut Output) -> 
         inner => read_value(inner, &frame, output),
     }
     true
+}
+
+/// How long the text may be that another program puts before a record.
+const MAX_PREFIX: usize = 256;
+
+/// Reads JSON behind a file's name, a line's number or labels: `app.log:12:{…}`. It must be a record of a known shape, and
+/// nothing may follow it; false if it is none.
+pub(super) fn read_behind(text: &str, frame: &Frame<'_>, output: &mut Output) -> bool {
+    let beginning = &text.as_bytes()[..text.len().min(MAX_PREFIX)];
+    let Some((prefix, json)) = memchr::memmem::find(beginning, b"{\"").and_then(|at| text.split_at_checked(at)) else {
+        return false;
+    };
+    // A quote before it means that it stands in a literal.
+    if prefix.contains(['\'', '`', '\n']) {
+        return false;
+    }
+    match json::parse(json) {
+        Parsed::Whole(value, rest) if rest.trim().is_empty() && is_known(&value) => {
+            let is_certain = !is_app_json(&value) || is_certainly_app_json(&value);
+            if is_certain {
+                read_value(&value, frame, output);
+            }
+            is_certain
+        }
+        _ => false,
+    }
 }
 
 /// The first member that holds a record, and the record.

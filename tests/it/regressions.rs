@@ -93,6 +93,27 @@ fn pieces_of_docker_s_lines_are_found_in_a_journal() {
 }
 
 #[test]
+fn text_that_another_program_puts_before_json_hides_nothing() {
+    let line = event("direct").to_string();
+    let app = r#"{"level":"info","topic":"A","message":"Storage access: direct"}"#;
+    for (text, expected) in [
+        (format!("123:{line}"), 1),
+        (format!("logs/stream.jsonl:12:{line}\nlogs/stream.jsonl:13:{line}"), 2),
+        (format!("2026-11-23T08:27:21Z {{app=\"convex\"}} {line}"), 1),
+        (format!("pod-x container {app}"), 1),
+        // Somebody's text stays that.
+        (format!("[LOG] 'x {line}'"), 0),
+        (format!("text '{line}"), 0),
+        (format!("text {line} and more"), 0),
+        (r#"text {"level":"info","message":"Storage access: direct"}"#.to_owned(), 0),
+        (r#"text {"message":"Storage access: direct"}"#.to_owned(), 0),
+        (format!("Error: y {line}"), 0),
+    ] {
+        assert_eq!(input(text.as_bytes())["events"], expected, "{text}");
+    }
+}
+
+#[test]
 fn printed_json_may_stand_behind_anything() {
     let events = vec![event("direct"); 30];
     let array = serde_json::to_string_pretty(&events).unwrap();
