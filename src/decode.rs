@@ -16,11 +16,13 @@ mod lane;
 mod message;
 mod openness;
 mod shape;
+mod wrapped;
 
 pub use convex::cli_text::Banner;
 pub(crate) use convex::cli_text::host_of;
 pub use decoder::Decoder;
 pub(crate) use decoder::{goes_on_with, mark_of};
+pub(crate) use document::may_begin_at;
 pub use first::{body_origin, first_origin};
 pub(crate) use message::cause::classify;
 

@@ -84,6 +84,7 @@ pub(super) fn read(
             event(frame, *access, origin(), context)
         }
         Message::Overflow => overflow(frame, origin(), context),
+        Message::Unreadable => Reading::Undecodable,
         Message::Other => Reading::Ignored(Ignored::OtherMessage),
     }
 }

@@ -6,7 +6,7 @@ mod values;
 
 pub(crate) use mark::{goes_on_with, mark_of};
 
-use super::document::Document;
+use super::document::{Document, may_begin_at};
 use super::envelope;
 use super::head::{Head, Mark};
 use super::lane::{self, Lane, LaneKey, OpenRecord};
@@ -164,14 +164,42 @@ impl Decoder {
         self.fed += 1;
         self.expire();
         if self.document.is_done() {
-            return self.line(line, offset);
+            if !may_begin_at(line) || self.goes_on_in_literal() {
+                return self.line(line, offset);
+            }
+            if self.asks && self.open_at(&LaneKey::default()).is_none() {
+                self.asked = true;
+                return;
+            }
+            self.close_at(&Frame::outermost(offset));
+            self.document = Document::begun(&readable(line), offset);
         }
+        // What stands above is known: all of it was fed.
+        self.asks = false;
         let mut output = Output::default();
         let text_after_all = self.document.push(line, offset, &mut output);
         self.waiting.append(&mut output.items);
         for (line, offset) in text_after_all {
             self.line(&line, offset);
         }
+    }
+
+    /// Reads text that stands by itself in a value: whatever it opens ends with it.
+    pub(super) fn read_lines(mut self, text: &str, frame: &Frame<'_>, output: &mut Output) {
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let mut lines = text.split('\n').peekable();
+        while let Some(line) = lines.next() {
+            // Only the last one can have been cut.
+            let cut = if lines.peek().is_some() { Cut::Whole } else { frame.cut };
+            self.unwrap(line.strip_suffix('\r').unwrap_or(line), Frame { cut, ..frame.clone() });
+        }
+        self.finish(&mut |item| output.items.push(item));
+    }
+
+    /// Whether a bracket alone on its line may belong to what is open: a wrapped literal, or the text of an error.
+    fn goes_on_in_literal(&self) -> bool {
+        let open = self.open_at(&LaneKey::default()).map(|open| open.openness.now());
+        matches!(open, Some(Open::Literal | Open::Error))
     }
 
     fn line(&mut self, line: &[u8], offset: u64) {
@@ -201,8 +229,8 @@ impl Decoder {
         }
         if let Some(opened) = envelope::open_text(&text) {
             self.enveloped(opened, &frame, true);
-        } else if shape::looks_like_json(&text) {
-            self.json(&text, &frame);
+        } else if let Some(json) = shape::json_in(&text) {
+            self.json(json, &text, &frame);
         } else {
             self.text(&text, &frame);
         }
@@ -215,26 +243,22 @@ impl Decoder {
         }
     }
 
+    /// The stream with whose record a line goes on that has no mark of its own: without any prefix, that may be the one
+    /// of the prefixed line above it.
+    fn key_of_unmarked(&self, frame: &Frame<'_>) -> LaneKey {
+        let key = frame.key();
+        let is_bare = frame.layers.iter().next().is_none() && self.open_at(&key).is_none();
+        let takes_raw = |last: &&LaneKey| self.lane_at(last).is_some_and(|at| self.lanes[at].1.takes_raw_lines());
+        self.last_prefixed.as_ref().filter(|_| is_bare).filter(takes_raw).cloned().unwrap_or(key)
+    }
+
     /// Takes a line of text: the continuation of an open record, or a new one.
     fn text(&mut self, text: &str, frame: &Frame<'_>) {
         let head = Head::of(text);
-        let mut key = frame.key();
-        if self.asks
-            && head.mark() == Mark::None
-            && self.lane_at(&key).is_none_or(|at| self.lanes[at].1.open.is_none())
-            && matters(text.as_bytes())
-        {
+        let key = if head.mark() == Mark::None { self.key_of_unmarked(frame) } else { frame.key() };
+        if self.asks && head.mark() == Mark::None && self.open_at(&frame.key()).is_none() && matters(text.as_bytes()) {
             self.asked = true;
             return;
-        }
-        // A line without any prefix goes on with the record of the prefixed line above it.
-        if frame.layers.iter().next().is_none()
-            && head.mark() == Mark::None
-            && self.lane_at(&key).is_none_or(|at| self.lanes[at].1.open.is_none())
-            && let Some(last) = &self.last_prefixed
-            && self.lane_at(last).is_some_and(|at| self.lanes[at].1.takes_raw_lines())
-        {
-            key = last.clone();
         }
         if let Some(at) = self.lane_at(&key)
             && let Some(open) = &mut self.lanes[at].1.open
@@ -309,6 +333,11 @@ impl Decoder {
         if self.lanes.len() > lane::MAX_LANES {
             self.lanes.retain(|(_, lane)| !lane.is_idle());
         }
+    }
+
+    /// The record that is open in a stream.
+    fn open_at(&self, key: &LaneKey) -> Option<&OpenRecord> {
+        self.lane_at(key).and_then(|at| self.lanes[at].1.open.as_ref())
     }
 
     fn lane_at(&self, key: &LaneKey) -> Option<usize> {

@@ -1,5 +1,6 @@
-//! JSON printed over many lines, from the beginning of an input: a body of the log API or a webhook's, saved and made
-//! readable by `jq` or a pretty printer. Its items are read one by one, so that its size does not matter.
+//! JSON printed over many lines: a body of the log API or a webhook's, saved and made readable by `jq` or a pretty
+//! printer, at an input's beginning or behind a command, a header or other records. Its items are read one by one, so
+//! that its size does not matter.
 
 use super::json::{self, Parsed};
 use super::shape::read_value;
@@ -55,6 +56,22 @@ impl Document {
         matches!(self, Self::Done)
     }
 
+    /// A document that begins with a line, before that line is pushed.
+    pub(super) fn begun(text: &str, offset: u64) -> Self {
+        Self::Inside(Box::new(Inside {
+            offset,
+            stack: Vec::new(),
+            items_at: usize::from(text.trim_start().starts_with('[')),
+            item: Vec::new(),
+            item_offset: offset,
+            lines: Vec::new(),
+            oversize: false,
+            in_string: false,
+            escaped: false,
+            last: 0,
+        }))
+    }
+
     /// Takes the next line. Returns the lines that are to be read instead.
     pub(super) fn push(&mut self, line: &[u8], offset: u64, output: &mut Output) -> Lines {
         if matches!(self, Self::Between) {
@@ -66,18 +83,7 @@ impl Document {
                 *self = Self::Done;
                 return vec![(line.to_vec(), offset)];
             }
-            *self = Self::Inside(Box::new(Inside {
-                offset,
-                stack: Vec::new(),
-                items_at: usize::from(text.trim_start().starts_with('[')),
-                item: Vec::new(),
-                item_offset: offset,
-                lines: Vec::new(),
-                oversize: false,
-                in_string: false,
-                escaped: false,
-                last: 0,
-            }));
+            *self = Self::begun(&text, offset);
         }
         let Self::Inside(inside) = self else {
             return vec![(line.to_vec(), offset)];
@@ -103,11 +109,20 @@ impl Document {
                 _ => return std::mem::take(&mut inside.lines),
             }
         }
-        if inside.items_at > 0 {
+        // A bracket with nothing behind it is no body.
+        if inside.items_at > 0 && inside.last != b'[' {
             output.items.push(Item::BrokenOff { offset: inside.offset });
         }
         Vec::new()
     }
+}
+
+/// How long a line may be that begins a document.
+const MAX_BEGINNING: usize = 64;
+
+/// Whether a document may begin with a line that stands somewhere in an input.
+pub(crate) fn may_begin_at(line: &[u8]) -> bool {
+    line.len() <= MAX_BEGINNING && matches!(line.first(), Some(b'{' | b'[')) && begins_document(&super::readable(line))
 }
 
 /// Whether a line opens JSON and breaks off where a pretty printer does.
@@ -199,6 +214,7 @@ impl Inside {
         let in_object = self.stack.last() == Some(&b'{');
         match b {
             b'{' | b'[' if in_object => self.last == b':',
+            b'{' | b'[' if !self.stack.is_empty() => matches!(self.last, b'[' | b','),
             b'{' | b'[' => matches!(self.last, 0 | b'[' | b',' | b'}' | b']'),
             b'"' if in_object => matches!(self.last, b'{' | b',' | b':'),
             b'"' => matches!(self.last, b'[' | b','),

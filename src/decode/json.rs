@@ -98,7 +98,7 @@ pub(crate) enum Parsed<'a> {
 /// Parses the value at the beginning of a text.
 pub(crate) fn parse(text: &str) -> Parsed<'_> {
     let strict = parse_one(text);
-    let is_lenient = strict.as_ref().is_err_and(has_control_character);
+    let is_lenient = strict.as_ref().is_err_and(may_be_mended);
     let error = match if is_lenient { parse_leniently(text) } else { strict } {
         Ok((value, rest)) => return Parsed::Whole(value, rest),
         Err(error) => error,
@@ -121,9 +121,10 @@ fn parse_one(text: &str) -> serde_json::Result<(Json<'_>, &str)> {
     parse_from(serde_json::Deserializer::from_str(text), text)
 }
 
-/// Parses what a logger wrote that puts control characters into strings as they are. What reads them costs more.
+/// Parses what a logger wrote that puts control characters into strings as they are, or half a surrogate pair, as
+/// JavaScript leaves of a character that a text was cut in. What reads them costs more.
 fn parse_leniently(text: &str) -> serde_json::Result<(Json<'_>, &str)> {
-    parse_from(serde_json::Deserializer::from_reader(Spaced(text.as_bytes())), text)
+    parse_from(serde_json::Deserializer::from_reader(Mended::new(text)), text)
 }
 
 fn parse_from<'t, R: serde_json::de::Read<'t>>(
@@ -137,19 +138,68 @@ fn parse_from<'t, R: serde_json::de::Read<'t>>(
     Ok((value, text.get(end..).unwrap_or_default()))
 }
 
-fn has_control_character(error: &serde_json::Error) -> bool {
-    error.to_string().starts_with("control character")
+fn may_be_mended(error: &serde_json::Error) -> bool {
+    const MENDED: [&str; 3] = ["control character", "lone leading surrogate", "unexpected end of hex escape"];
+    let error = error.to_string();
+    MENDED.iter().any(|mended| error.starts_with(mended))
 }
 
-/// Text in which tabs and what steers a terminal read as spaces. Other control characters never come this far, and
-/// line ends stay what they are.
-struct Spaced<'a>(&'a [u8]);
+/// Text in which tabs and what steers a terminal read as spaces, and half a surrogate pair as the replacement character.
+/// Other control characters never come this far, and line ends stay what they are. No byte is added and none is left
+/// out, so that places in it are places in the text.
+struct Mended<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// Up to where the last escape goes.
+    escape_end: usize,
+    /// Where the digits of the last escape begin that are replaced.
+    replaced_from: usize,
+}
 
-impl io::Read for Spaced<'_> {
+impl<'a> Mended<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), at: 0, escape_end: 0, replaced_from: usize::MAX }
+    }
+
+    /// Looks at the escape that begins here.
+    fn escape(&mut self) {
+        self.replaced_from = usize::MAX;
+        match self.unit(self.at) {
+            Some(0xD800..0xDC00) if matches!(self.unit(self.at + 6), Some(0xDC00..0xE000)) => {
+                self.escape_end = self.at + 12;
+            }
+            Some(unit) => {
+                self.escape_end = self.at + 6;
+                if (0xD800..0xE000).contains(&unit) {
+                    self.replaced_from = self.at + 2;
+                }
+            }
+            None => self.escape_end = self.at + 2,
+        }
+    }
+
+    /// The unit of UTF-16 that is written as an escape here.
+    fn unit(&self, at: usize) -> Option<u16> {
+        let escape = std::str::from_utf8(self.text.get(at..at + 6)?).ok()?;
+        let digits = escape.strip_prefix("\\u").filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        u16::from_str_radix(digits, 16).ok()
+    }
+}
+
+impl io::Read for Mended<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.0.read(buffer)?;
-        for byte in buffer.iter_mut().take(read).filter(|byte| matches!(byte, b'\t' | 0x07 | 0x1b)) {
-            *byte = b' ';
+        let read = buffer.len().min(self.text.len() - self.at);
+        for byte in buffer.iter_mut().take(read) {
+            let b = self.text[self.at];
+            if b == b'\\' && self.at >= self.escape_end {
+                self.escape();
+            }
+            *byte = match b {
+                _ if (self.replaced_from..self.escape_end).contains(&self.at) => b"fffd"[self.at - self.replaced_from],
+                b'\t' | 0x07 | 0x1b => b' ',
+                _ => b,
+            };
+            self.at += 1;
         }
         Ok(read)
     }
@@ -422,6 +472,25 @@ mod tests {
         assert_eq!(cut("{\"a\":\"x\ty\",\"b\":\"z").text("a"), Some("x y"));
         // A line's end in a string is where somebody broke it off.
         assert!(matches!(parse("{\"a\":\"x\ny\"}"), Parsed::Invalid));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_reads_as_one_character_that_is_missing() {
+        for (half, reads) in [
+            (r"x\ud83d", "x\u{fffd}"),
+            (r"\udc00x", "\u{fffd}x"),
+            (r"\ud83d\ud83d\udca5", "\u{fffd}💥"),
+            (r"\ud83d\n\u00e9", "\u{fffd}\né"),
+            (r"\\ud83d \ud83dx", "\\ud83d \u{fffd}x"),
+            ("\\ud83d\t", "\u{fffd} "),
+        ] {
+            let text = format!("{{\"a\":\"{half}\",\"b\":1}}{{\"c\":2}}");
+            let Parsed::Whole(value, rest) = parse(&text) else { panic!("{text}") };
+            assert_eq!((value.text("a"), value.number("b"), rest), (Some(reads), Some(1.0), "{\"c\":2}"), "{text}");
+            assert_eq!(cut(text.get(..text.len() - 8).unwrap()).text("a"), Some(reads), "{text}");
+        }
+        assert_eq!(cut(r#"{"a":"x\ud83d y","b":"z\ud83d"#).text("b"), Some("z"));
+        assert!(matches!(parse(r#"{"a":"x\ud83"}"#), Parsed::Invalid));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) enum Message {
     Access(Box<Access>),
     /// Convex dropped lines of the function.
     Overflow,
+    /// What begins as the application's JSON does, holds the phrase somewhere, and is no JSON.
+    Unreadable,
     /// Something else.
     Other,
 }
@@ -64,18 +66,28 @@ pub(crate) struct Metadata {
 }
 
 impl Metadata {
-    /// Takes the members of the application's metadata object.
-    fn read_json(&mut self, value: &Json<'_>) {
+    /// Takes the members of the application's metadata object. `text_cut` says that its last text broke off.
+    fn read_json(&mut self, value: &Json<'_>, text_cut: bool) {
         if let Json::Object(members) = value {
             for (key, value) in members {
                 self.set(key, value);
             }
         }
+        if text_cut && value.last_key().is_some_and(names_storage_id) {
+            self.storage_id = None;
+        }
+    }
+
+    /// Takes a member whose text broke off. Half an id would be another's.
+    fn set_cut(&mut self, key: &str, value: &Json<'_>) {
+        if !names_storage_id(key) {
+            self.set(key, value);
+        }
     }
 
     fn set(&mut self, key: &str, value: &Json<'_>) {
         match key {
-            "storageId" | "storage_id" => self.storage_id = text_of(value).map(|t| clip(&t, MAX_NAME)),
+            key if names_storage_id(key) => self.storage_id = text_of(value).map(|t| clip(&t, MAX_NAME)),
             "size" | "sizeBytes" | "size_bytes" => {
                 self.size_bytes = match value {
                     Json::Number(n) if *n >= 0.0 && n.fract() == 0.0 && *n < 9.1e18 => Some(*n as u64),
@@ -102,6 +114,10 @@ impl Metadata {
             self.cause = Some(headline);
         }
     }
+}
+
+fn names_storage_id(key: &str) -> bool {
+    matches!(key, "storageId" | "storage_id")
 }
 
 /// A value as text: an error object by its `message`, anything else that is not text as JSON would write it.
@@ -144,6 +160,7 @@ pub(crate) fn read(text: &str, cut: bool) -> Message {
             Parsed::Whole(value, _) if value.has("level") => from_app_json(&value, false, cut),
             Parsed::Deep(value) if value.has("level") => from_app_json(&value, false, cut),
             Parsed::Cut(value) if value.has("level") => read_cut_app_json(text, &value),
+            Parsed::Invalid => unreadable(text),
             _ => Message::Other,
         };
     }
@@ -178,25 +195,32 @@ fn read_app_json(content: &str, content_cut: bool, cut: bool) -> Message {
         Parsed::Whole(value, _) => from_app_json(&value, false, cut || content_cut),
         Parsed::Deep(value) => from_app_json(&value, false, cut || content_cut),
         Parsed::Cut(value) => read_cut_app_json(content, &value),
-        Parsed::Invalid => Message::Other,
+        Parsed::Invalid => unreadable(content),
     }
+}
+
+/// What is said of a text that begins with a brace and is no JSON: a printed object is no message.
+fn unreadable(content: &str) -> Message {
+    let is_meant_as_json = super::shape::looks_like_json(content);
+    if is_meant_as_json && super::matters(content.as_bytes()) { Message::Unreadable } else { Message::Other }
 }
 
 /// Reads application JSON whose end is missing.
 pub(crate) fn read_cut_app_json(content: &str, value: &Json<'_>) -> Message {
-    let message_is_last = matches!(value, Json::Object(members) if members.last().is_some_and(|(k, _)| k == "message"));
-    from_app_json(value, message_is_last && json::ends_in_open_string(content), true)
+    from_app_json(value, json::ends_in_open_string(content), true)
 }
 
-/// Reads the application's JSON. `message_cut` says that the message's own end may be missing.
-pub(crate) fn from_app_json(value: &Json<'_>, message_cut: bool, cut: bool) -> Message {
+/// Reads the application's JSON. `text_cut` says that the end of its last text may be missing.
+pub(crate) fn from_app_json(value: &Json<'_>, text_cut: bool, cut: bool) -> Message {
+    let is_cut_in = |key| text_cut && value.last_key() == Some(key);
+    let message_cut = is_cut_in("message");
     let Some((outcome, rest)) = value.text("message").and_then(|message| outcome_of(message, message_cut)) else {
         return Message::Other;
     };
     let mut metadata = Metadata::default();
     inspect::read_arguments(rest, &mut metadata);
     if let Some(object) = value.get("metadata") {
-        metadata.read_json(object);
+        metadata.read_json(object, is_cut_in("metadata"));
     }
     Message::Access(Box::new(Access {
         outcome,

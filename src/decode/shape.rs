@@ -6,7 +6,7 @@ use super::head::Head;
 use super::json::{self, Json, Parsed};
 use super::message::{self, Message};
 use super::openness::{Open, Openness};
-use super::{Cut, Frame, Ignored, Output, Reading, ansi, matters};
+use super::{Cut, Frame, Ignored, Output, Reading, ansi, matters, wrapped};
 use crate::event::{Layer, Origin};
 
 /// Whether a line is JSON rather than text with a level or a tag in brackets.
@@ -17,6 +17,12 @@ pub(super) fn looks_like_json(text: &str) -> bool {
         [b'[', rest @ ..] => first_of(rest).is_some_and(|b| matches!(b, b'{' | b']')),
         _ => false,
     }
+}
+
+/// The JSON that a line is, behind the blanks that may stand before it.
+pub(super) fn json_in(text: &str) -> Option<&str> {
+    let json = text.trim_start_matches([' ', '\t']);
+    looks_like_json(json).then_some(json)
 }
 
 /// Whether a line of JSON is a record of its own for certain. A wrapped line may begin with a brace by chance, but then
@@ -33,8 +39,8 @@ pub(super) fn is_whole(payload: &str) -> bool {
         return false;
     }
     let text = ansi::strip(payload);
-    if looks_like_json(&text) {
-        return matches!(json::parse(&text), Parsed::Whole(..));
+    if let Some(json) = json_in(&text) {
+        return matches!(json::parse(json), Parsed::Whole(..));
     }
     // Where unquoted text stands in place of what the renderers quote, nothing shows its end.
     let closed = |arguments: &str| {
@@ -100,11 +106,13 @@ pub(super) fn read_value(value: &Json<'_>, frame: &Frame<'_>, output: &mut Outpu
         let frame = frame.inside(Layer::Entries);
         entries.iter().for_each(|entry| records::read_entry(entry, &frame, output));
     } else if is_app_json(value) {
-        let reading = match message::from_app_json(value, frame.is_cut_in(value, "message"), frame.cut != Cut::Whole) {
+        let reading = match message::from_app_json(value, frame.cut == Cut::InText, frame.cut != Cut::Whole) {
             Message::Access(access) => {
                 let origin = log_stream::origin_of(value.get("convex"));
                 convex::event(frame, *access, origin, &convex::Context::default())
             }
+            // Other loggers have a level and a message, too.
+            _ if !is_certainly_app_json(value) && wrapped::read(value, frame, output) => return,
             _ => Reading::Ignored(Ignored::OtherMessage),
         };
         output.add(frame, reading);
@@ -112,6 +120,8 @@ pub(super) fn read_value(value: &Json<'_>, frame: &Frame<'_>, output: &mut Outpu
         log_stream::read_plain(value, frame, output);
     } else if value.get("fields").is_some_and(Json::is_object) && text("target") {
         output.add(&frame.inside(Layer::Tracing), Reading::Ignored(Ignored::Tracing));
+    } else if wrapped::read(value, frame, output) {
+        // What it holds was read.
     } else if frame.cut == Cut::Whole {
         output.add(frame, Reading::Ignored(Ignored::OtherJson));
     } else {
@@ -125,10 +135,15 @@ fn has_messages(data: &Json<'_>) -> bool {
 }
 
 /// Whether an object is what the application's logger writes, and not a log stream event.
-fn is_app_json(value: &Json<'_>) -> bool {
+pub(super) fn is_app_json(value: &Json<'_>) -> bool {
     value.text("level").is_some()
         && value.text("message").is_some()
         && !["log_level", "function", "is_truncated", "_topic", "fields"].iter().any(|key| value.get(key).is_some())
+}
+
+/// Whether an object has more of what the application's logger writes than any logger does.
+pub(super) fn is_certainly_app_json(value: &Json<'_>) -> bool {
+    ["topic", "context", "metadata"].into_iter().any(|key| value.get(key).is_some())
 }
 
 /// Reads the text of one record, its prefix included.
@@ -167,6 +182,7 @@ pub(super) fn read_text(text: &str, frame: &Frame<'_>, cut: bool, everything: bo
             let reading = match read(&frame, text, &convex::Context::default()) {
                 // A line out of the middle of printed JSON: its record cannot be put together.
                 Reading::Ignored(_) if is_member(text) => Reading::Undecodable,
+                Reading::Ignored(_) if wrapped::read_behind(text, &frame, output) => return,
                 reading => reading,
             };
             output.add(&frame, reading);

@@ -28,6 +28,8 @@ pub enum Layer {
     Datadog,
     /// OpenTelemetry's logs, as PostHog receives them.
     Otlp,
+    /// Another program's JSON around a line that shows by itself what it is.
+    WrappedJson,
     /// A log stream event.
     LogStream,
     /// A log stream event as it was before May 2024.
@@ -65,6 +67,7 @@ impl Layer {
             Self::Axiom => "axiom",
             Self::Datadog => "datadog",
             Self::Otlp => "otlp",
+            Self::WrappedJson => "wrapped-json",
             Self::LogStream => "log-stream",
             Self::LogStreamV1 => "log-stream-v1",
             Self::ConvexRecord => "convex-record",

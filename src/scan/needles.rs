@@ -5,14 +5,16 @@
 //! take a search for a dozen words, at a third of that; it passes over lines that begin like Convex's own JSON, in which
 //! none of it can stand.
 
+use crate::decode::may_begin_at;
 use crate::event::{OVERFLOW, PHRASE};
 use aho_corasick::{AhoCorasick, packed};
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memrchr};
 
 /// The words that hide the phrase or name a deployment. A journal writes them with or without spaces.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 11] = [
     STREAM,
+    ESCAPED_STREAM,
     " stdout P",
     " stderr P",
     "CONTAINER_PARTIAL_MESSAGE",
@@ -26,6 +28,9 @@ const WORDS: [&str; 10] = [
 
 /// A member of Docker's lines; only those that are pieces matter.
 const STREAM: &str = "\"stream\":";
+
+/// The same, where the line stands in an envelope of JSON.
+const ESCAPED_STREAM: &str = "\\\"stream\\\":";
 
 /// Whether a line begins as those do that Convex or the application writes without any envelope. The lengths are known
 /// to the compiler, so that each is a comparison of words.
@@ -78,6 +83,9 @@ pub(super) struct Found {
     words: Vec<usize>,
     /// How many of them have been passed.
     passed: usize,
+    /// Where lines begin with which printed JSON may begin, in order, and how many have been passed.
+    brackets: Vec<usize>,
+    brackets_passed: usize,
     phrase: Next,
     overflow: Next,
 }
@@ -106,6 +114,17 @@ impl Next {
     }
 }
 
+impl Found {
+    /// Notes what a line's length and its first bytes show.
+    #[inline]
+    fn line(&mut self, start: usize, line: &[u8]) {
+        self.oversize += u64::from(super::is_oversize(line));
+        if may_begin_at(line) {
+            self.brackets.push(start);
+        }
+    }
+}
+
 impl Needles {
     pub(super) fn new() -> Self {
         Self { phrase: Finder::new(PHRASE), overflow: Finder::new(OVERFLOW), words: Words::new() }
@@ -120,12 +139,12 @@ impl Needles {
         for newline in memchr_iter(b'\n', &bytes[from..]) {
             found.newlines += 1;
             self.line(bytes, start, &mut other, &mut found);
-            found.oversize += u64::from(super::is_oversize(&bytes[start..from + newline]));
+            found.line(start, &bytes[start..from + newline]);
             start = from + newline + 1;
         }
         if start < bytes.len() {
             self.line(bytes, start, &mut other, &mut found);
-            found.oversize += u64::from(super::is_oversize(&bytes[start..]));
+            found.line(start, &bytes[start..]);
         }
         if let Some(other) = other {
             self.words_in(bytes, other, bytes.len(), &mut found.words);
@@ -148,7 +167,7 @@ impl Needles {
         let mut at = from;
         while let Some((word, hit)) = self.words.find(bytes, at, to) {
             at = hit + 1;
-            if word == STREAM {
+            if word == STREAM || word == ESCAPED_STREAM {
                 let start = memrchr(b'\n', &bytes[from..hit]).map_or(from, |newline| from + newline + 1);
                 if is_whole_docker_line(&bytes[start..hit]) {
                     continue;
@@ -165,7 +184,11 @@ impl Needles {
         while found.words.get(found.passed).is_some_and(|hit| *hit < at) {
             found.passed += 1;
         }
+        while found.brackets.get(found.brackets_passed).is_some_and(|start| *start < at) {
+            found.brackets_passed += 1;
+        }
         let word = found.words.get(found.passed).copied().unwrap_or(usize::MAX);
+        let word = word.min(found.brackets.get(found.brackets_passed).copied().unwrap_or(usize::MAX));
         let phrase = found.phrase.index();
         let first = phrase.min(found.overflow.index()).min(word);
         (first != usize::MAX).then_some((first == phrase, first))
@@ -178,7 +201,11 @@ fn is_whole_docker_line(before: &[u8]) -> bool {
     while let [inner @ .., b' ' | b','] = rest {
         rest = inner;
     }
-    matches!(rest, [.., other, b'\\', b'n', b'"'] if *other != b'\\')
+    match rest {
+        [.., other, b'\\', b'n', b'"'] => *other != b'\\',
+        [.., other, b'\\', b'\\', b'n', b'\\', b'"'] => *other != b'\\',
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +216,8 @@ mod tests {
     fn a_docker_line_is_whole_where_its_newline_shows() {
         assert!(is_whole_docker_line(br#"{"log":"x\n","#));
         assert!(is_whole_docker_line(br#"{"log": "x\n", "#));
+        assert!(is_whole_docker_line(br#"{\"log\":\"x\\n\","#));
+        assert!(!is_whole_docker_line(br#"{\"log\":\"x\\\\n\","#));
         assert!(!is_whole_docker_line(br#"{"log":"x","#));
         assert!(!is_whole_docker_line(br#"{"log":"x\\n","#));
         assert!(!is_whole_docker_line(b"{"));

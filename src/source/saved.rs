@@ -262,11 +262,11 @@ fn decompress(head: Vec<u8>, rest: impl Read + Send + 'static, live: bool) -> io
     let whole = Cursor::new(head).chain(rest);
     let reader: Box<dyn Read + Send> = match kind {
         Kind::Plain => Box::new(whole),
-        Kind::Gzip => Box::new(Members::new(BufReader::with_capacity(COMPRESSED_READ, whole))),
-        Kind::Zstd => Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_READ, whole))?),
-        Kind::Utf16(big_endian) => {
-            Box::new(Utf16 { reader: BufReader::new(whole), big_endian, high: None, text: Vec::new() })
+        Kind::Gzip => Box::new(Unpacked::new(Members::new(BufReader::with_capacity(COMPRESSED_READ, whole)))),
+        Kind::Zstd => {
+            Box::new(Unpacked::new(zstd::Decoder::with_buffer(BufReader::with_capacity(COMPRESSED_READ, whole))?))
         }
+        Kind::Utf16(big_endian) => Box::new(Utf16::new(BufReader::new(whole), big_endian)),
         Kind::Foreign(name, command) => {
             let text = format!("{name} is not read here; pipe it in: {command} FILE | storagewatch … -");
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
@@ -283,6 +283,54 @@ struct Utf16<R> {
     high: Option<u16>,
     /// Text that was not taken yet.
     text: Vec<u8>,
+}
+
+impl<R: Read> Utf16<R> {
+    fn new(reader: R, big_endian: bool) -> Self {
+        Self { reader, big_endian, high: None, text: Vec::new() }
+    }
+}
+
+/// What a compressed file holds, as UTF-8: what it is shows in its first two bytes, once they are asked for.
+enum Unpacked<R> {
+    /// Not known yet, and the bytes that were read.
+    Unknown(Option<R>, Vec<u8>),
+    Plain(io::Chain<Cursor<Vec<u8>>, R>),
+    Utf16(Utf16<BufReader<io::Chain<Cursor<Vec<u8>>, R>>>),
+}
+
+impl<R: Read> Unpacked<R> {
+    fn new(reader: R) -> Self {
+        Self::Unknown(Some(reader), Vec::new())
+    }
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let (reader, head) = match self {
+                Self::Plain(reader) => return reader.read(buffer),
+                Self::Utf16(reader) => return reader.read(buffer),
+                Self::Unknown(reader, head) => (reader, head),
+            };
+            let mut byte = [0];
+            let read = match reader {
+                Some(reader) if head.len() < 2 => reader.read(&mut byte)?,
+                _ => 0,
+            };
+            head.extend_from_slice(&byte[..read]);
+            if read > 0 {
+                continue;
+            }
+            let (Some(reader), head) = (reader.take(), std::mem::take(head)) else { return Ok(0) };
+            let kind = Kind::of(&head);
+            let whole = Cursor::new(head).chain(reader);
+            *self = match kind {
+                Kind::Utf16(big_endian) => Self::Utf16(Utf16::new(BufReader::new(whole), big_endian)),
+                _ => Self::Plain(whole),
+            };
+        }
+    }
 }
 
 impl<R: Read> Read for Utf16<R> {
@@ -361,8 +409,12 @@ mod tests {
     use std::io::Write;
 
     fn gzip(text: &str) -> Vec<u8> {
+        gzip_of(text.as_bytes())
+    }
+
+    fn gzip_of(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
@@ -389,6 +441,9 @@ mod tests {
         let text = format!("\u{feff}é 💥\n{}\n", "x💥".repeat(5000));
         let little: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for packed in [zstd::encode_all(&*little, 1).unwrap(), gzip_of(&little), gzip_of(&big)] {
+            assert_eq!(read(packed).0, text);
+        }
         assert_eq!(read(little).0, text);
         assert_eq!(read(big).0, text);
     }

@@ -32,6 +32,121 @@ fn a_bracket_alone_in_the_first_line_swallows_nothing() {
 }
 
 #[test]
+fn half_a_character_in_a_text_loses_no_event() {
+    let message = |metadata: &str| {
+        format!(r#"{{"level":"error","topic":"A","message":"Storage access: direct-failed","metadata":{metadata}}}"#)
+    };
+    let app = message(r#"{"storageId":"kg2","file":"holiday \ud83d","error":"fetch failed"}"#);
+    let literal = format!("'{}'", app.replace('\\', "\\\\"));
+    let mut stream = event("direct");
+    stream["message"] = literal.clone().into();
+    for text in [
+        app.clone(),
+        stream.to_string(),
+        format!("[{stream},{stream}]"),
+        format!("1 [CONVEX A(a:b)] [ERROR] {literal}"),
+        json!({"log": format!("[ERROR] {literal}\n"), "stream": "stdout"}).to_string(),
+    ] {
+        let found = input(text.as_bytes());
+        let expected = if text.starts_with('[') && !text.starts_with("[E") { 2 } else { 1 };
+        assert_eq!((&found["events"], &found["undecodable"]), (&expected.into(), &0.into()), "{text}");
+    }
+    let unreadable = format!("[ERROR] '{}'", message(r#"{"error":bad}"#));
+    let found = input(unreadable.as_bytes());
+    assert_eq!((&found["events"], &found["undecodable"]), (&0.into(), &1.into()));
+}
+
+#[test]
+fn blanks_before_json_hide_nothing() {
+    let line = event("direct").to_string();
+    let docker = json!({"log": format!(" {line}\n"), "stream": "stdout", "time": "2026-01-30T02:26:40Z"});
+    for (text, events) in [
+        (format!(" [{line},{line}]"), 2),
+        (format!("\t{line}"), 1),
+        (format!("{line}\n {line}\n  \t{line}"), 3),
+        (format!("x\n {docker}\n{docker}"), 2),
+        (format!("2026-01-30T02:26:40Z stdout F  {line}"), 1),
+        (r#" {"entries":[{"logLines":["[LOG] 'Storage access: direct'"]}],"newCursor":1}"#.to_owned(), 1),
+        // What is printed over several lines keeps them.
+        (format!("[LOG] 'Storage access: direct' {{\n  list: [\n    {line}\n  ]\n}}\n"), 1),
+        (format!("[LOG] 'x' {{\n  list: [\n    {line}\n  ]\n}}\n"), 0),
+        (format!("2026-01-30T02:26:40Z [LOG] 'x' {{\n  list: [\n    {line}\n  ]\n}}\n"), 0),
+        (format!("[ERROR] 'x' Error: y\n    at z\n  {line}\n{line}\n"), 1),
+    ] {
+        let found = input(text.as_bytes());
+        assert_eq!((&found["events"], &found["undecodable"]), (&events.into(), &0.into()), "{text}");
+        assert_eq!(relevant(scan(text.as_bytes())), relevant(decode_every_line(text.as_bytes())), "{text}");
+    }
+}
+
+#[test]
+fn pieces_of_docker_s_lines_are_found_in_a_journal() {
+    let piece = |text: &str| json!({"log": text, "stream": "stdout", "time": "2026-01-30T02:26:40Z"}).to_string();
+    let journal = |line: String| json!({"__CURSOR": "s", "MESSAGE": line, "_SYSTEMD_UNIT": "u"}).to_string();
+    let text = format!(
+        "{}\n{}\n{}\n",
+        journal(piece("nothing\n")),
+        journal(piece("[LOG] 'Storage acc")),
+        journal(piece("ess: direct'\n"))
+    );
+    assert_eq!(input(text.as_bytes())["events"], 1);
+}
+
+#[test]
+fn text_that_another_program_puts_before_json_hides_nothing() {
+    let line = event("direct").to_string();
+    let app = r#"{"level":"info","topic":"A","message":"Storage access: direct"}"#;
+    for (text, expected) in [
+        (format!("123:{line}"), 1),
+        (format!("logs/stream.jsonl:12:{line}\nlogs/stream.jsonl:13:{line}"), 2),
+        (format!("2026-11-23T08:27:21Z {{app=\"convex\"}} {line}"), 1),
+        (format!("pod-x container {app}"), 1),
+        // Somebody's text stays that.
+        (format!("[LOG] 'x {line}'"), 0),
+        (format!("text '{line}"), 0),
+        (format!("text {line} and more"), 0),
+        (r#"text {"level":"info","message":"Storage access: direct"}"#.to_owned(), 0),
+        (r#"text {"message":"Storage access: direct"}"#.to_owned(), 0),
+        (format!("Error: y {line}"), 0),
+    ] {
+        assert_eq!(input(text.as_bytes())["events"], expected, "{text}");
+    }
+}
+
+#[test]
+fn printed_json_may_stand_behind_anything() {
+    let events = vec![event("direct"); 30];
+    let array = serde_json::to_string_pretty(&events).unwrap();
+    let entry =
+        json!({"kind": "Completion", "executionId": "e", "logLines": vec!["[LOG] 'Storage access: direct'"; 30]});
+    let body = serde_json::to_string_pretty(&json!({"entries": [entry], "newCursor": 1})).unwrap();
+    let one = serde_json::to_string_pretty(&event("direct")).unwrap();
+    let line = event("direct").to_string();
+    for (text, expected) in [
+        (format!("$ curl -s https://x | jq .\n{array}\n"), 30),
+        (format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{}", array.replace('\n', "\r\n")), 30),
+        (format!("{line}\n{array}\n{line}\n{body}\n{line}\n{one}\n{one}\n{line}\n"), 66),
+        (format!("[]\n{array}\n"), 30),
+        (format!("x\n{}\n", body.replacen("{\n  \"entries\"", "{\"entries\"", 1)), 30),
+        (format!("{}{array}\n{}{body}\n", "nothing\n".repeat(40_000), "nothing\n".repeat(40_000)), 60),
+        // A bracket that begins nothing hides nothing.
+        (format!("x\n[\n{line}\n{line}\n"), 2),
+        (format!("x\n{{\n{line}\n{line}\n"), 2),
+        (format!("x\n[\n[LOG] 'Storage access: direct'\n{array}\n"), 31),
+        (format!("x\n{{\n  storageId: 'kg2'\n}}\n{array}\n["), 30),
+        ("x\n[\n{\n\"a\": 1\n},\n  \"Storage access: direct\",\n[LOG] 'Storage access: direct'\n".to_owned(), 1),
+        // It may belong to the text of an error.
+        ("[ERROR] 'x' Error: y\n{\n  \"level\": \"x\",\n  \"message\": \"Storage access: direct\"\n}\n".to_owned(), 0),
+    ] {
+        let found = input(text.as_bytes());
+        let counts = (&found["events"], &found["undecodable"], &found["damaged"]);
+        let beginning: String = text.chars().take(200).collect();
+        assert_eq!(counts, (&expected.into(), &0.into(), &0.into()), "{beginning}");
+        assert_eq!(relevant(scan(text.as_bytes())), relevant(decode_every_line(text.as_bytes())), "{beginning}");
+    }
+}
+
+#[test]
 fn printed_json_may_have_any_line_ends() {
     let body = serde_json::to_string_pretty(&vec![event("direct"); 10]).unwrap();
     for text in [body.clone(), body.replace('\n', "\r\n")] {

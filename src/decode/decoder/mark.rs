@@ -17,7 +17,11 @@ pub(crate) fn mark_of(line: &[u8]) -> (bool, LaneKey) {
         let parsed;
         let opened = match envelope::open_text(&text) {
             Some(opened) => opened,
-            None if shape::looks_like_json(&text) => {
+            None if shape::json_in(&text).is_some() => {
+                // With blanks before it, it may be a part of what is printed above it.
+                if !shape::looks_like_json(&text) {
+                    return (false, frame.key());
+                }
                 let certain = shape::is_certainly_json(&text);
                 let may_be_envelope = text.contains("\"log\"") || text.contains("\"MESSAGE\"");
                 if !may_be_envelope {

@@ -1,6 +1,7 @@
 //! Lines that hold JSON: values one after another, and bodies of many records.
 
 use super::super::json::{self, Parsed};
+use super::super::lane::OpenRecord;
 use super::super::openness::Open;
 use super::super::shape::{self, Body};
 use super::super::{Cut, Frame, Item, Output, Reading, envelope, first, matters};
@@ -9,16 +10,20 @@ use crate::event::Layer;
 use std::borrow::Cow;
 
 impl Decoder {
-    /// Reads a line that looks like JSON: values one after another, glued together or not.
-    pub(super) fn json(&mut self, text: &str, frame: &Frame<'_>) {
-        if !shape::is_certainly_json(text) {
-            match self.lane_at(&frame.key()).and_then(|at| self.lanes[at].1.open.as_ref()) {
-                Some(open) if open.openness.now() == Open::Literal => return self.text(text, frame),
-                None if self.asks && matters(text.as_bytes()) => {
-                    self.asked = true;
-                    return;
-                }
-                _ => {}
+    /// Reads a line that looks like JSON: values one after another, glued together or not. `line` has the blanks before
+    /// it, too: with them it may be a part of what is printed above it.
+    pub(super) fn json(&mut self, text: &str, line: &str, frame: &Frame<'_>) {
+        let is_indented = text.len() < line.len();
+        if is_indented || !shape::is_certainly_json(text) {
+            if self.asks && self.open_at(&frame.key()).is_none() && matters(text.as_bytes()) {
+                self.asked = true;
+                return;
+            }
+            let key = if is_indented { self.key_of_unmarked(frame) } else { frame.key() };
+            let belongs =
+                |open: &OpenRecord| if is_indented { open.takes(line) } else { open.openness.now() == Open::Literal };
+            if self.open_at(&key).is_some_and(belongs) {
+                return self.text(line, frame);
             }
         }
         let text: Cow<'_, str> = if text.contains('\t') { text.replace('\t', " ").into() } else { text.into() };

@@ -18,14 +18,21 @@ pub(crate) fn read_arguments(text: &str, metadata: &mut Metadata) {
         let Some(first) = rest.chars().next() else {
             return;
         };
-        if first == '{' {
+        if first == '{' && is_error(rest.get(1..).unwrap_or_default().trim_start()) {
+            // An error with members of its own, as `object-inspect` prints it: `{ [Error: …] code: '…' }`.
+            let after = skip_value(rest);
+            let printed = rest.get(1..rest.len() - after.len()).unwrap_or_default().trim_start();
+            metadata.set_error(printed);
+            rest = after;
+        } else if first == '{' {
             rest = read_object(rest, metadata);
         } else if let Some(literal) = literal::read(rest) {
             let content = literal.text.trim_start();
             if content.starts_with('{') {
                 match json::parse(content) {
-                    Parsed::Whole(value, _) => metadata.read_json(&value),
-                    Parsed::Cut(value) | Parsed::Deep(value) => metadata.read_json(&value),
+                    Parsed::Whole(value, _) => metadata.read_json(&value, false),
+                    Parsed::Deep(value) => metadata.read_json(&value, false),
+                    Parsed::Cut(value) => metadata.read_json(&value, json::ends_in_open_string(content)),
                     Parsed::Invalid => {
                         read_object(content, metadata);
                     }
@@ -81,13 +88,22 @@ fn read_object<'a>(text: &'a str, metadata: &mut Metadata) -> &'a str {
         };
         let value = value.trim_start_matches([' ', '\n']);
         if let Some(quoted) = literal::read(value) {
-            metadata.set(&key, &Json::Text(quoted.text));
+            let value = Json::Text(quoted.text);
+            if quoted.cut {
+                metadata.set_cut(&key, &value);
+            } else {
+                metadata.set(&key, &value);
+            }
             rest = quoted.rest;
         } else if is_error(value) && matches!(key.trim_matches(['[', ']']), "error" | "cause") {
             metadata.set_printed_error(key.trim_matches(['[', ']']), value);
             rest = skip_value(value);
         } else {
             rest = skip_value(value);
+            if rest.is_empty() {
+                // Nothing shows that a number or a word is whole.
+                return rest;
+            }
             let printed = value.get(..value.len() - rest.len()).unwrap_or_default().trim_end();
             if let Ok(number) = printed.trim_end_matches('n').parse::<f64>() {
                 metadata.set(&key, &Json::Number(number));
@@ -126,9 +142,24 @@ pub(crate) fn error_headline(text: &str) -> &str {
     let line = text.lines().next().unwrap_or_default().trim_end();
     let line = line.strip_suffix('{').unwrap_or(line).trim_end();
     match line.strip_prefix('[') {
+        Some(inner) if bracketed(inner).is_some() => bracketed(inner).unwrap_or_default(),
         Some(inner) => inner.strip_suffix(',').unwrap_or(inner).strip_suffix(']').unwrap_or(inner),
         None => line.strip_suffix(',').unwrap_or(line),
     }
+}
+
+/// What stands before the bracket that closes the one before the text, where more follows it.
+fn bracketed(inner: &str) -> Option<&str> {
+    let mut depth = 1_usize;
+    let end = inner.find(|c: char| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    })?;
+    inner.get(..end).filter(|_| inner.get(end + 1..).is_some_and(|rest| rest.starts_with(' ')))
 }
 
 /// The part of an error's text, its stack and causes included, in which its cause is looked for.
@@ -167,6 +198,51 @@ mod tests {
     fn a_cut_object_gives_what_it_shows() {
         let metadata = read("{ storageId: 'kg2', error: 'it fa");
         assert_eq!((metadata.storage_id.as_deref(), metadata.error.as_deref()), (Some("kg2"), Some("it fa")));
+    }
+
+    #[test]
+    fn half_a_number_and_half_an_id_are_none() {
+        for text in [
+            "{\"storageId\":\"kg2\",\"size\":123",
+            "{ storageId: 'kg2', size: 123",
+            "'{\"storageId\":\"kg2\",\"size\":123",
+        ] {
+            let metadata = read(text);
+            assert_eq!((metadata.storage_id.as_deref(), metadata.size_bytes), (Some("kg2"), None), "{text}");
+        }
+        for text in [
+            "{ size: 123, storageId: 'kg2",
+            "{\"size\":123,\"storageId\":\"kg2",
+            "'{\"size\":123,\"storageId\":\"kg2",
+            "{ size: 123, storageId: kg2",
+        ] {
+            let metadata = read(text);
+            assert_eq!((metadata.storage_id.as_deref(), metadata.size_bytes), (None, Some(123)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_broken_over_lines_is_read_whole() {
+        let metadata =
+            read("{\n  error: 'first line\\n' +\n    'second\\n' +\n    \"third's ECONNREFUSED\",\n  size: 5\n}");
+        assert_eq!(metadata.error.as_deref(), Some("first line\nsecond\nthird's ECONNREFUSED"));
+        assert_eq!(metadata.size_bytes, Some(5));
+    }
+
+    #[test]
+    fn errors_with_members_are_read_with_them() {
+        for (text, headline) in [
+            ("{ [Error: fetch failed] [cause]: [Error: connect ECONNREFUSED 127.0.0.1:80] }", "Error: fetch failed"),
+            (
+                "{ [Error: connect ECONNREFUSED] code: 'ECONNREFUSED' } { storageId: 'kg2' }",
+                "Error: connect ECONNREFUSED",
+            ),
+            ("{ [TypeError: a [b] c] code: 'ECONNREFUSED' }", "TypeError: a [b] c"),
+        ] {
+            let metadata = read(text);
+            assert_eq!(metadata.error.as_deref(), Some(headline), "{text}");
+            assert!(metadata.error_text.unwrap().contains("ECONNREFUSED"), "{text}");
+        }
     }
 
     #[test]

@@ -18,8 +18,19 @@ pub(crate) fn is_quote(c: char) -> bool {
     matches!(c, '\'' | '"' | '`')
 }
 
-/// Reads the literal that a text begins with, if it begins with one.
+/// Reads the literal that a text begins with, if it begins with one. A long text with line ends in it is printed as
+/// several literals, each but the last followed by ` +` and a line end: they are one.
 pub(crate) fn read(text: &str) -> Option<Literal<'_>> {
+    let mut literal = read_one(text)?;
+    while let Some(next) = literal.rest.strip_prefix(" +\n").map(|rest| rest.trim_start_matches(' ')).and_then(read_one)
+    {
+        literal.text.to_mut().push_str(&next.text);
+        (literal.rest, literal.cut) = (next.rest, next.cut);
+    }
+    Some(literal)
+}
+
+fn read_one(text: &str) -> Option<Literal<'_>> {
     let quote = text.chars().next().filter(|c| is_quote(*c))?;
     let body = text.get(1..)?;
     let mut from = 0;
@@ -127,6 +138,8 @@ mod tests {
         check(r#"`it's "both"` x"#, "it's \"both\"", " x", false);
         check(r#"'it\'s "both" and `back`'"#, "it's \"both\" and `back`", "", false);
         check(r"'back\\slash \x1B[31m tab\t nul\x00 é 💥'", "back\\slash \u{1b}[31m tab\t nul\0 é 💥", "", false);
+        check("'one\\n' +\n    'two' {", "one\ntwo", " {", false);
+        check("'one' + 'two'", "one", " + 'two'", false);
         check(r"'\uD83D\uDCA5 \uD83D! \u00e9 \é'", "💥 \u{fffd}! é é", "", false);
     }
 

@@ -9,8 +9,8 @@ use super::identity::{HEAD, Print, agree, is_distinctive, open_same, read_at};
 use super::reader::{RECENT, Reader};
 use crate::decode::{Decoder, first_origin};
 use crate::ledger::{Skipped, written};
-use crate::scan::{Scanner, Splitter, first_byte};
-use std::collections::VecDeque;
+use crate::scan::{Scanner, Splitter, Window, first_byte};
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,6 +20,9 @@ const QUIET: Duration = Duration::from_millis(500);
 
 /// How long the end of a compressed file is waited for, from when it last grew, until it is told as missing.
 const BROKEN_OFF: Duration = Duration::from_mins(1);
+
+/// How much of a file that is passed over is looked at, at its beginning and before its end.
+const LOOKED_AT: usize = 64 * 1024;
 
 /// How much of one file is read before the others have their turn.
 const TURN: u64 = 8 * 1024 * 1024;
@@ -168,11 +171,21 @@ impl Tail {
     /// Finds out whose the file's first record is, although it is not counted.
     pub(super) fn name(&mut self, file: &File) {
         let mut bytes = Vec::new();
-        if read_at(file, 0, 64 * 1024, &mut bytes).is_ok() {
+        if read_at(file, 0, LOOKED_AT, &mut bytes).is_ok() {
             let origin = first_origin(&bytes);
             self.cursor.named = origin.is_some();
             self.held_back.extend(origin.map(Found::Deployment));
         }
+        // The banners above what is passed over name what follows it: that at the top, and the latest.
+        let end = self.cursor.offset;
+        let mut passed = Collected::default();
+        for start in BTreeSet::from([0, end.saturating_sub(LOOKED_AT as u64)]) {
+            let length = (end - start).min(LOOKED_AT as u64) as usize;
+            if read_at(file, start, length, &mut bytes).is_ok() {
+                Scanner::new().scan(&Window::whole(std::mem::take(&mut bytes)), &mut passed);
+            }
+        }
+        self.cursor.banners = passed.banners;
     }
 
     /// Whether there may be something to read.

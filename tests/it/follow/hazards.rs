@@ -20,6 +20,8 @@ pub(super) struct Bench {
     pub(super) rows: std::collections::BTreeMap<String, String>,
     pub(super) found: Vec<u64>,
     pub(super) deployments: Vec<Option<String>>,
+    /// The deployments that the events name.
+    pub(super) named: Vec<Option<String>>,
     pub(super) lost: u64,
     pub(super) possible: u64,
     pub(super) skipped: u64,
@@ -59,6 +61,7 @@ impl Bench {
             rows: std::collections::BTreeMap::new(),
             found: Vec::new(),
             deployments: Vec::new(),
+            named: Vec::new(),
             lost: 0,
             possible: 0,
             skipped: 0,
@@ -127,12 +130,16 @@ impl Bench {
         for _ in 0..4 {
             let (found, rows, rotations) = (&mut self.found, &mut self.rows, &mut self.rotations);
             let (lost, possible) = (&mut self.lost, &mut self.possible);
+            let named = &mut self.named;
             let (deployments, skipped, up) = (&mut self.deployments, &mut self.skipped, &mut self.up);
             let (bytes, most, trouble) = (&mut self.bytes, &mut self.most, &mut self.trouble);
             let mut send = |batch: storagewatch::source::Batch| {
                 for item in batch.found {
                     match item {
-                        Found::Event(event) => found.push(event.size_bytes.unwrap()),
+                        Found::Event(event) => {
+                            named.push(event.origin.deployment.clone());
+                            found.push(event.size_bytes.unwrap());
+                        }
                         Found::Deployment(origin) => {
                             deployments.push(origin.deployment.clone().or_else(|| batch.given.deployment.clone()));
                         }
@@ -484,5 +491,26 @@ fn a_file_with_a_banner_is_not_read_again_after_a_restart() {
             bench.check();
         }
         assert_eq!(bench.rows.len(), 2, "a row of the file, and one of what was seen: {:?}", bench.rows);
+    }
+}
+
+#[test]
+fn a_banner_in_what_is_passed_over_names_what_follows_it() {
+    let banner = |name: &str| format!("Watching logs for dev deployment {name}...\n");
+    let filler = "nothing\n".repeat(20_000);
+    for (history, expected) in [
+        (banner("happy-otter-123"), "happy-otter-123"),
+        (banner("happy-otter-123") + &filler, "happy-otter-123"),
+        (banner("happy-otter-123") + &filler + &banner("proud-bee-456") + "x\n", "proud-bee-456"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("app.log"), history).unwrap();
+        let mut bench = Bench::of(directory, &["app.log"]);
+        bench.turn();
+        bench.kill();
+        bench.next = 1;
+        bench.append("app.log", "[LOG] 'Storage access: direct' { size: 1 }\n");
+        bench.check();
+        assert_eq!(bench.named, [Some(expected.to_owned())]);
     }
 }
