@@ -18,6 +18,7 @@ use super::collect::Collected;
 use crate::attribute::Given;
 use crate::config::DeploymentTemplate;
 use crate::config::survey::remedy;
+use crate::decode::Decoder;
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState};
 use cursor::Cursor;
@@ -214,6 +215,7 @@ impl Follower {
 
     /// Reads on in one file; true if there is more.
     fn read(&mut self, at: usize, clock: Instant) -> bool {
+        self.inherit(at, clock);
         let turn = self.read_on(at, clock);
         if turn == Turn::Rewritten {
             self.cut(at, clock);
@@ -234,6 +236,9 @@ impl Follower {
         }
         tail.close_quiet(&mut collected, clock);
         tail.give_up_the_rest(&mut collected, clock);
+        if tail.gone_since().is_some_and(|since| clock.duration_since(since) > COPY) {
+            tail.give_up_open(&mut collected);
+        }
         let quiet = clock.duration_since(tail.grown) >= END;
         if quiet && !tail.is_base && tail.is_open() && matches!(result, Ok(Turn::AtEnd)) {
             tail.finish(&mut self.buffer, &mut collected);
@@ -282,25 +287,41 @@ impl Follower {
         let new = self.tails.len() - 1;
         self.copies.clear();
         self.list(clock);
-        let mut carried = Vec::new();
-        if let Some(at) = self.tails.iter().position(|tail| tail.id == id)
-            && self.tails[at].is_open()
-        {
-            // A copy that is not what it seemed has its own turn.
-            let last = (0..REST).map(|_| self.read_on(at, clock)).find(|turn| *turn != Turn::More);
-            let is_at_end = last == Some(Turn::AtEnd);
-            let whole = is_at_end && self.tails[at].cut.is_none();
-            if whole {
-                carried = self.tails[at].take_partial();
-                self.tails[at].changed = true;
-            }
-        }
         let tail = &mut self.tails[new];
         tail.close();
-        tail.cursor.carried = carried;
         tail.cursor.offset = 0;
         tail.open(file);
+        (tail.cursor.heir_of, tail.changed) = (Some(id), true);
+        self.inherit(new, clock);
+    }
+
+    /// Goes on with what the file left open that stood here until it was cut.
+    fn inherit(&mut self, at: usize, clock: Instant) {
+        let Some(id) = self.tails[at].cursor.heir_of.take() else { return };
+        let (carried, open) = self.read_rest(id, clock);
+        let tail = &mut self.tails[at];
         tail.changed = true;
+        let file = tail.file().and_then(|file| file.try_clone().ok()).filter(|_| tail.cursor.offset == 0);
+        let Some(file) = file.filter(|_| open.is_some() || !carried.is_empty()) else { return };
+        tail.close();
+        tail.cursor.carried = carried;
+        tail.cursor.open = open.or_else(|| tail.cursor.open.take());
+        tail.open(file);
+    }
+
+    /// Reads the rest of a file that was cut from its copy, where that was found: what is left of a line, and a record
+    /// that is still open, go on in the file that was cut.
+    fn read_rest(&mut self, id: u64, clock: Instant) -> (Vec<u8>, Option<Decoder>) {
+        let Some(at) = self.tails.iter().position(|tail| tail.id == id) else { return Default::default() };
+        // A copy that is not what it seemed has its own turn.
+        let is_at_end = !self.tails[at].is_open()
+            || (0..REST).map(|_| self.read_on(at, clock)).find(|turn| *turn != Turn::More) == Some(Turn::AtEnd);
+        let tail = &mut self.tails[at];
+        if !is_at_end || tail.cut.is_some() || tail.cursor.compressed {
+            return Default::default();
+        }
+        tail.changed = true;
+        (tail.take_partial(), tail.cursor.open.take())
     }
 
     /// Forgets files that are gone, and gives up copies that were not found.
@@ -321,8 +342,7 @@ impl Follower {
         let rows = &mut self.rows;
         let counts = &mut self.collected.counts;
         self.tails.retain_mut(|tail| {
-            let gone_since = tail.cut.or(tail.missing).filter(|_| !tail.is_open());
-            if gone_since.is_some_and(|since| clock.duration_since(since) > COPY) {
+            if tail.gone_since().is_some_and(|since| clock.duration_since(since) > COPY) {
                 counts.lost_bytes += tail.lag();
                 tail.cursor.size = tail.cursor.place();
                 if tail.cut.take().is_some() {

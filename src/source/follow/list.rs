@@ -67,6 +67,7 @@ impl Follower {
             tail.look_at_head();
         }
         let mut found = HashSet::new();
+        let mut cut = HashMap::new();
         let mut known = HashMap::new();
         self.families.clear();
         for (at, tail) in self.tails.iter().enumerate() {
@@ -92,7 +93,9 @@ impl Follower {
                         tracing::debug!("{path}: not the file any more that was read up to {offset}");
                         let was_written = tail.was_base || tail.cursor.path == tail.cursor.base;
                         tail.orphan(clock);
-                        if !was_written {
+                        if was_written {
+                            cut.insert(entry.inode, tail.id);
+                        } else {
                             // Nobody cuts a rotated file: it was deleted, and its inode is used again.
                             (tail.cut, tail.missing) = (None, Some(clock));
                         }
@@ -132,8 +135,12 @@ impl Follower {
         }
         unknown.sort_by_key(|entry| (entry.is_base, entry.modified));
         for entry in unknown {
+            let met = self.tails.len();
             if let Err(error) = self.meet(&entry, &first_sight, clock) {
                 self.cannot_read(&entry.path, entry.is_base, &error);
+            }
+            if let Some(tail) = self.tails.get_mut(met) {
+                tail.cursor.heir_of = cut.remove(&entry.inode);
             }
         }
         let mut rotations = [0; Rotation::ALL.len()];

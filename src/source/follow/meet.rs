@@ -1,10 +1,10 @@
 //! Tells files apart whose inodes are new: the copy of a known one, where reading goes on, or another file.
 
+use super::Follower;
 use super::cursor::{Cursor, Rest};
 use super::files::Entry;
-use super::identity::{Print, agree, head_of, is_distinctive, open_same, read_at};
-use super::tail::Tail;
-use super::{Follower, reader};
+use super::identity::{agree, head_of, is_distinctive, open_same, read_at};
+use super::tail::{Tail, print_at};
 use crate::source::saved::decompressed;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -86,10 +86,7 @@ impl Follower {
         }
         if history && !compressed {
             cursor.offset = if entry.is_base { last_line(&file, entry.size)? } else { entry.size };
-            let start = cursor.offset.saturating_sub(reader::RECENT as u64);
-            let mut before = Vec::new();
-            read_at(&file, start, (cursor.offset - start) as usize, &mut before)?;
-            cursor.print = Print::of(&before);
+            cursor.print = print_at(&file, cursor.offset)?;
         }
         let mut tail = Tail::new(self.next_id, cursor, clock);
         self.next_id += 1;

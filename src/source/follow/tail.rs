@@ -5,8 +5,8 @@ use super::super::collect::Collected;
 use super::archive::Archive;
 use super::cursor::{Cursor, Rest};
 use super::files::{Entry, Look};
-use super::identity::{HEAD, Print, agree, is_distinctive, open_same, read_at};
-use super::reader::{RECENT, Reader};
+use super::identity::{HEAD, Print, RECENT, agree, is_distinctive, open_same, read_at};
+use super::reader::Reader;
 use crate::decode::{Decoder, first_origin};
 use crate::ledger::Skipped;
 use crate::scan::{Scanner, Splitter, first_byte};
@@ -142,9 +142,9 @@ impl Tail {
                 self.possibly_lost = true;
                 self.cursor.carried.clear();
                 self.cursor.offset = size;
-                self.cursor.print = Print::default();
+                self.cursor.print = print_at(&file, size)?;
                 self.cursor.head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-            } else if self.cursor.is_in(&file)? {
+            } else if self.cursor.is_surely_in(&file)? {
                 self.lost = self.cursor.size.saturating_sub(size);
                 // More may have been seen of a line that was begun than was copied.
                 self.cursor.head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
@@ -239,13 +239,11 @@ impl Tail {
         if !is_distinctive(lines) || !agree(&head, &self.cursor.head) {
             return Ok(false);
         }
-        let mut before = Vec::new();
-        let start = size.saturating_sub(RECENT as u64);
-        read_at(file, start, (size - start) as usize, &mut before)?;
+        let print = print_at(file, size)?;
         self.open = None;
         self.cursor.head.truncate(size as usize);
         (self.cursor.open, self.cursor.offset, self.cursor.settled) = (None, size, size);
-        (self.cursor.size, self.cursor.print) = (size, Print::of(&before));
+        (self.cursor.size, self.cursor.print) = (size, print);
         self.cursor.history = self.cursor.history.min(size);
         self.open(file.try_clone()?);
         (self.seen, self.changed) = (None, true);
@@ -265,9 +263,11 @@ impl Tail {
     /// Gives up the line whose end is not there, to go on elsewhere.
     pub(super) fn take_partial(&mut self) -> Vec<u8> {
         let partial = self.partial().to_vec();
-        self.close();
         self.cursor.offset += partial.len() as u64;
-        self.cursor.print = Print::default();
+        if let Some(open) = self.open.as_ref().filter(|_| !partial.is_empty()) {
+            self.cursor.print = Print::before(self.cursor.place(), open.splitter.reader_ref().recent());
+        }
+        self.close();
         partial
     }
 
@@ -368,8 +368,10 @@ impl Tail {
         // Until the lines before it were read again, the splitter stands above the cursor.
         if offset > self.cursor.offset {
             self.cursor.offset = offset;
-            let before = open.splitter.before();
-            self.cursor.print = Print::of(&before[before.len().saturating_sub(RECENT)..]);
+            // Of a line that is passed over the splitter keeps nothing.
+            let (before, recent) = (open.splitter.before(), open.splitter.reader_ref().recent());
+            let is_passed_over = before.len() < recent.len() && open.splitter.partial().is_empty();
+            self.cursor.print = Print::before(self.cursor.place(), if is_passed_over { recent } else { before });
             self.changed = true;
         }
         let head = open.splitter.reader_ref().head();
@@ -468,6 +470,19 @@ impl Tail {
         result
     }
 
+    /// Since when what it held is nowhere to be read.
+    pub(super) fn gone_since(&self) -> Option<Instant> {
+        self.cut.or(self.missing).filter(|_| !self.is_open())
+    }
+
+    /// Closes the records that were open when the file was put away: their rest does not come.
+    pub(super) fn give_up_open(&mut self, collected: &mut Collected) {
+        if self.cursor.open.is_some() && !self.is_unpacking() {
+            self.cursor.scanner().finish(collected);
+            self.changed = true;
+        }
+    }
+
     /// Tells once of a compressed file whose end does not come.
     pub(super) fn give_up_the_rest(&mut self, collected: &mut Collected, now: Instant) {
         let is_late = self.broken_off.is_some_and(|since| now.duration_since(since) > BROKEN_OFF);
@@ -488,6 +503,14 @@ impl Tail {
         }
         (self.id.to_string(), serde_json::to_string(&self.cursor).ok())
     }
+}
+
+/// What stands before a place of a file.
+pub(super) fn print_at(file: &File, place: u64) -> io::Result<Print> {
+    let start = place.saturating_sub(RECENT as u64);
+    let mut before = Vec::new();
+    read_at(file, start, (place - start) as usize, &mut before)?;
+    Ok(Print::of(&before))
 }
 
 /// After an end, what follows begins afresh.

@@ -294,19 +294,24 @@ fn a_cut_while_nobody_looked() {
 
 #[test]
 fn a_line_torn_by_a_cut_is_joined() {
-    let mut bench = Bench::new();
-    bench.write("app.log", 3);
-    let line = bench.line();
-    let (first, rest) = line.split_at(60);
-    bench.append("app.log", first);
-    bench.turn();
-    bench.copy_and_cut("app.log", "app.log.1");
-    bench.append("app.log", rest);
-    bench.write("app.log", 1);
-    bench.check();
-    bench.kill();
-    bench.write("app.log", 2);
-    bench.check();
+    for down in [false, true] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 3);
+        let line = bench.line();
+        let (first, rest) = line.split_at(60);
+        bench.append("app.log", first);
+        bench.turn();
+        if down {
+            bench.kill();
+        }
+        bench.copy_and_cut("app.log", "app.log.1");
+        bench.append("app.log", rest);
+        bench.write("app.log", 1);
+        bench.check();
+        bench.kill();
+        bench.write("app.log", 2);
+        bench.check();
+    }
 }
 
 #[test]
@@ -464,5 +469,93 @@ fn a_file_under_its_name_only_after_a_while() {
     bench.write("app.log.1", 1);
     bench.check();
     bench.write("app.log", 1);
+    bench.check();
+}
+
+/// Writes where it stands, as `prog > app.log` does: once the file was cut, a hole of zeros comes before what follows.
+fn write_on(bench: &mut Bench, file: &mut File, lines: usize) {
+    for _ in 0..lines {
+        let line = bench.line();
+        file.write_all(line.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_writer_that_goes_on_where_it_stood_when_its_file_was_cut() {
+    for down in [false, true] {
+        let mut bench = Bench::new();
+        let mut file = OpenOptions::new().write(true).open(bench.path("app.log")).unwrap();
+        for round in 0..6 {
+            write_on(&mut bench, &mut file, 30);
+            if !down {
+                bench.check();
+            }
+            for n in [2, 1] {
+                if is_there(&bench.path(&format!("app.log.{n}"))) {
+                    bench.rename(&format!("app.log.{n}"), &format!("app.log.{}", n + 1));
+                }
+            }
+            bench.copy_and_cut("app.log", "app.log.1");
+            if down && round % 2 == 1 {
+                bench.kill();
+                bench.check();
+                bench.kill();
+            }
+            if is_there(&bench.path("app.log.3")) && (!down || round % 2 == 1) {
+                fs::remove_file(bench.path("app.log.3")).unwrap();
+            }
+            write_on(&mut bench, &mut file, 11);
+            if !down {
+                bench.check();
+            }
+        }
+        bench.check();
+        bench.passed += Duration::from_secs(20);
+        bench.check();
+    }
+}
+
+/// A record of several lines, and where its first one ends.
+fn long_record(bench: &mut Bench) -> (String, String) {
+    bench.next += 1;
+    let head = "11/23/2026, 8:27:21 AM [CONVEX A(zip:run)] [LOG] 'Storage access: direct-failed' {\n".to_owned();
+    (head, format!("  storageId: 'kg1',\n  size: {}\n}}\n", bench.next))
+}
+
+#[test]
+fn a_record_that_is_open_at_a_cut_goes_on_in_the_file() {
+    for down in [false, true] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 2);
+        let (head, rest) = long_record(&mut bench);
+        bench.append("app.log", &head);
+        bench.turn();
+        if down {
+            bench.kill();
+        }
+        bench.copy_and_cut("app.log", "app.log.1");
+        if !down {
+            bench.turn();
+            bench.kill();
+        }
+        bench.append("app.log", &rest);
+        bench.write("app.log", 1);
+        bench.check();
+    }
+}
+
+#[test]
+fn a_record_that_is_open_at_a_cut_without_a_copy_is_closed() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 2);
+    let (head, rest) = long_record(&mut bench);
+    bench.append("app.log", &(head + rest.trim_end_matches("}\n")));
+    bench.turn();
+    File::create(bench.path("app.log")).unwrap();
+    bench.write("app.log", 1);
+    bench.turn();
+    bench.passed += Duration::from_secs(11);
+    bench.check();
+    bench.kill();
     bench.check();
 }
