@@ -4,6 +4,7 @@
 //! or compressed. A poll is the truth; file events only make it come sooner.
 
 mod archive;
+mod compare;
 mod cursor;
 mod files;
 mod hand_over;
@@ -24,6 +25,7 @@ use crate::ledger::{Rotation, SourceState};
 use cursor::Cursor;
 use files::{Files, Look};
 use identity::Inode;
+use meet::Neighbourhood;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
@@ -80,6 +82,10 @@ pub struct Follower {
     next_id: u64,
     /// Which files belong to each path that is written, as of the last look at names.
     families: HashMap<PathBuf, Vec<usize>>,
+    /// Which files lie in a directory and begin alike, and which directory a path leads to, as of the last look at names
+    /// that brought new ones.
+    neighbours: HashMap<Neighbourhood, Vec<usize>>,
+    directories: HashMap<PathBuf, PathBuf>,
     sights: BTreeSet<String>,
     /// Whether it was seen which files the paths do not lead to any more.
     is_sorted_out: bool,
@@ -112,6 +118,8 @@ impl Follower {
             tails: Vec::new(),
             next_id: 1,
             families: HashMap::new(),
+            neighbours: HashMap::new(),
+            directories: HashMap::new(),
             sights: BTreeSet::new(),
             is_sorted_out: false,
             copies: HashMap::new(),
@@ -265,12 +273,14 @@ impl Follower {
         let old = &mut self.tails[at];
         let Some(Ok(file)) = old.file().map(File::try_clone) else { return };
         let unread = old.lag();
-        if old.go_back(&file).unwrap_or(false) {
+        if old.may_go_back(&file).unwrap_or(false) && !self.has_copy(at) && self.tails[at].go_back(&file).is_ok() {
+            let old = &self.tails[at];
             tracing::debug!("{}: was cut back to {}", old.cursor.path.display(), old.cursor.offset);
             self.collected.counts.lost_bytes += unread;
             self.collected.counts.possible_losses += 1;
             return;
         }
+        let old = &mut self.tails[at];
         tracing::debug!("{}: was cut, it was read up to {}", old.cursor.path.display(), old.cursor.offset);
         // What was written between the copy and the cut is in no file, and nobody can have seen it.
         self.collected.counts.possible_losses += u64::from(old.is_busy(clock));

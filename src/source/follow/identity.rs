@@ -52,6 +52,17 @@ impl Print {
         Self::of(&read[read.len().saturating_sub(length)..])
     }
 
+    /// Whether a place has bytes before it that can be compared, all of them the file's own.
+    pub(super) fn fits(&self, place: u64) -> bool {
+        !self.is_empty() && self.length <= place
+    }
+
+    /// Whether a text ends with these bytes.
+    pub(super) fn ends(&self, text: &[u8]) -> bool {
+        let start = usize::try_from(self.length).ok().and_then(|length| text.len().checked_sub(length));
+        start.is_some_and(|start| Self::of(&text[start..]) == *self)
+    }
+
     /// Whether there is nothing to compare.
     pub(super) fn is_empty(&self) -> bool {
         self.length == 0

@@ -2,6 +2,7 @@
 //!
 //! Enters the entries of all directories; leaves each known file's standing, and hands the others to `meet`.
 
+use super::compare::Met;
 use super::files::Entry;
 use super::identity::{Inode, head_of, is_distinctive, open_same};
 use super::tail::Tail;
@@ -134,6 +135,9 @@ impl Follower {
             }
         }
         unknown.sort_by_key(|entry| (entry.is_base, entry.modified));
+        if !unknown.is_empty() {
+            self.know_neighbours();
+        }
         for entry in unknown {
             let met = self.tails.len();
             if let Err(error) = self.meet(&entry, &first_sight, clock) {
@@ -191,7 +195,12 @@ impl Follower {
         }
         let (head, compressed) = head_of(&entry.path, entry.inode)?;
         let alike = compressed == tail.cursor.compressed && head.starts_with(&tail.cursor.head);
-        Ok(alike && (compressed || tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?))
+        if !alike || !compressed {
+            return Ok(alike && tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?);
+        }
+        // Unpacking costs: after a restart, a file that stands where it stood is not looked into.
+        let is_where_it_was = tail.checked.is_none() && tail.cursor.path == entry.path;
+        Ok(is_where_it_was || Met::new(entry, compressed).holds_what_was_read_of(tail)?)
     }
 
     /// Notes where a known file stands now, and opens it if it has grown or is written.

@@ -7,7 +7,7 @@ use super::cursor::{Cursor, Rest};
 use super::files::{Entry, Look};
 use super::identity::{HEAD, Print, RECENT, agree, is_distinctive, open_same, read_at};
 use super::reader::Reader;
-use crate::decode::{Decoder, first_origin};
+use crate::decode::{Decoder, first_origin, goes_on_with};
 use crate::ledger::Skipped;
 use crate::scan::{Scanner, Splitter, first_byte};
 use std::collections::VecDeque;
@@ -135,7 +135,8 @@ impl Tail {
             let file = open_same(&entry.path, entry.inode)?;
             let size = file.metadata()?.len();
             if size < self.cursor.place() {
-                if self.cursor.inode.is_some() {
+                // What is written anew, and what was deleted, may begin alike.
+                if self.cursor.inode.is_some() || self.missing.is_some() || entry.is_base {
                     return Ok(false);
                 }
                 // More was written and read after the copy was made, and then perhaps still more.
@@ -225,8 +226,8 @@ impl Tail {
         (self.asleep, self.changed) = (true, true);
     }
 
-    /// Goes back to the end of a file that was cut to a part of what was read: true if that is what happened to it.
-    pub(super) fn go_back(&mut self, file: &File) -> io::Result<bool> {
+    /// Whether a file holds a part of what was read, as far as that can be told.
+    pub(super) fn may_go_back(&self, file: &File) -> io::Result<bool> {
         let size = file.metadata()?.len();
         if size == 0 || size >= self.cursor.place() || !self.cursor.carried.is_empty() {
             return Ok(false);
@@ -239,6 +240,20 @@ impl Tail {
         if !is_distinctive(lines) || !agree(&head, &self.cursor.head) {
             return Ok(false);
         }
+        // What is still kept of what was read tells for certain.
+        let Some(open) = &self.open else { return Ok(true) };
+        let kept = [open.splitter.before(), open.splitter.partial()].concat();
+        let from = self.read_to().saturating_sub(kept.len() as u64);
+        let start = size.saturating_sub(RECENT as u64).max(from);
+        let (Some(first), Some(last)) = (start.checked_sub(from), size.checked_sub(start)) else { return Ok(true) };
+        let mut there = Vec::new();
+        read_at(file, start, last as usize, &mut there)?;
+        Ok(kept.get(first as usize..(first + last) as usize).is_none_or(|kept| kept == there))
+    }
+
+    /// Goes back to the end of a file that was cut to a part of what was read.
+    pub(super) fn go_back(&mut self, file: &File) -> io::Result<()> {
+        let size = file.metadata()?.len();
         let print = print_at(file, size)?;
         self.open = None;
         self.cursor.head.truncate(size as usize);
@@ -247,7 +262,7 @@ impl Tail {
         self.cursor.history = self.cursor.history.min(size);
         self.open(file.try_clone()?);
         (self.seen, self.changed) = (None, true);
-        Ok(true)
+        Ok(())
     }
 
     /// Whether a record may yet have to be closed.
@@ -424,7 +439,17 @@ impl Tail {
 
     /// Goes on in a compressed file.
     pub(super) fn unpack(&mut self, reader: Box<dyn Read + Send>) {
-        self.archive = Some(Archive::new(reader, self.cursor.offset, self.cursor.scanner()));
+        let scanner = self.cursor.scanner();
+        let carried = &mut self.cursor.carried;
+        if self.cursor.offset == 0 && !carried.is_empty() && !carried.ends_with(b"\n") {
+            let first = self.cursor.head.split(|b| *b == b'\n').next().unwrap_or_default();
+            if !goes_on_with(carried, first) {
+                carried.push(b'\n');
+            }
+        }
+        // What was left over from another file stands before it, compressed or not.
+        let reader = Box::new(io::Cursor::new(carried.clone()).chain(reader));
+        self.archive = Some(Archive::new(reader, self.cursor.offset, scanner));
     }
 
     /// Whether a compressed file is being read.
@@ -450,6 +475,7 @@ impl Tail {
         });
         if archive.offset() > before {
             self.cursor.offset = archive.offset();
+            self.cursor.print = Print::before(self.cursor.place(), archive.before());
             self.broken_off = None;
         }
         if matches!(result, Ok(Turn::AtEnd)) {
