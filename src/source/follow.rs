@@ -26,7 +26,7 @@ use cursor::Cursor;
 use files::{Files, Look};
 use identity::Inode;
 use meet::Neighbourhood;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -101,8 +101,8 @@ pub struct Follower {
     caught_up: bool,
     told: Option<SourceState>,
     told_caught_up: bool,
-    /// What was said of problems.
-    problems: BTreeSet<String>,
+    /// What was said of problems that are not solved.
+    problems: BTreeMap<PathBuf, String>,
     /// What could not be opened or looked at when names were last looked at, and whether that is written.
     unreadable: BTreeMap<PathBuf, (String, bool)>,
     /// Set from elsewhere: a turn then ends with the file that is being read.
@@ -132,7 +132,7 @@ impl Follower {
             caught_up: false,
             told: None,
             told_caught_up: false,
-            problems: BTreeSet::new(),
+            problems: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             stop: Arc::default(),
         };
@@ -378,6 +378,17 @@ impl Follower {
         self.complain(path, error);
     }
 
+    /// Forgets problems that are solved: when they come back they are said again.
+    fn forget_problems(&mut self) {
+        if self.problems.is_empty() {
+            return;
+        }
+        let failing: HashSet<&PathBuf> =
+            self.tails.iter().filter(|tail| tail.failing.is_some()).map(|tail| &tail.cursor.path).collect();
+        let unreadable = &self.unreadable;
+        self.problems.retain(|path, _| unreadable.contains_key(path) || failing.contains(path));
+    }
+
     /// Says once what cannot be read.
     fn complain(&mut self, path: &Path, error: &io::Error) {
         if error.kind() == io::ErrorKind::NotFound {
@@ -385,9 +396,11 @@ impl Follower {
             self.listed = false;
             return;
         }
-        let text = format!("{}: {}", path.display(), remedy(error));
-        if self.problems.len() < 1000 && self.problems.insert(text.clone()) {
-            tracing::warn!("{text}");
+        let why = remedy(error);
+        let is_known = self.problems.get(path) == Some(&why);
+        if !is_known && (self.problems.len() < 1000 || self.problems.contains_key(path)) {
+            tracing::warn!("{}: {why}", path.display());
+            self.problems.insert(path.to_owned(), why);
         }
     }
 }

@@ -138,15 +138,19 @@ impl Follower {
         if !unknown.is_empty() {
             self.know_neighbours();
         }
+        // What another pattern led to before is no new sight.
+        let known_bases: HashSet<PathBuf> = self.tails.iter().map(|tail| tail.cursor.base.clone()).collect();
         for entry in unknown {
             let met = self.tails.len();
-            if let Err(error) = self.meet(&entry, &first_sight, clock) {
+            let is_first = first_sight.contains(&entry.pattern) && !known_bases.contains(&entry.base);
+            if let Err(error) = self.meet(&entry, is_first, clock) {
                 self.cannot_read(&entry.path, entry.is_base, &error);
             }
             if let Some(tail) = self.tails.get_mut(met) {
                 tail.cursor.heir_of = cut.remove(&entry.inode);
             }
         }
+        self.forget_problems();
         let mut rotations = [0; Rotation::ALL.len()];
         let followed: HashSet<&PathBuf> =
             self.tails.iter().filter(|tail| tail.is_base).map(|tail| &tail.cursor.base).collect();

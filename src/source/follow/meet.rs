@@ -7,7 +7,7 @@ use super::files::Entry;
 use super::identity::{HEAD, agree, head_of, is_distinctive, open_same, read_at};
 use super::tail::{Tail, print_at};
 use crate::source::saved::decompressed;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,8 +23,9 @@ const NEIGHBOURS: usize = 64;
 pub(super) type Neighbourhood = (PathBuf, Vec<u8>);
 
 impl Follower {
-    /// Meets a file whose inode is new: a copy of a known one, or another.
-    pub(super) fn meet(&mut self, entry: &Entry, first_sight: &BTreeSet<String>, clock: Instant) -> io::Result<()> {
+    /// Meets a file whose inode is new: a copy of a known one, or another. `is_first` says that nothing was looked for
+    /// before where it lies.
+    pub(super) fn meet(&mut self, entry: &Entry, is_first: bool, clock: Instant) -> io::Result<()> {
         if self.copies.get(&entry.inode) == Some(&entry.look()) {
             return Ok(());
         }
@@ -35,7 +36,6 @@ impl Follower {
         if is_begun || (is_unrecognisable && !entry.is_base) {
             return Ok(());
         }
-        let is_first = first_sight.contains(&entry.pattern);
         let telling = !head.is_empty() && (compressed || is_distinctive(&head));
         if !is_first {
             let relatives = self.relatives(entry, &head);
@@ -247,7 +247,7 @@ impl Follower {
         match open_same(&entry.path, entry.inode).and_then(decompressed) {
             Ok(Some(reader)) => self.tails[at].unpack(reader),
             Ok(None) => {}
-            Err(error) => self.complain(&entry.path, &error),
+            Err(error) => self.cannot_read(&entry.path, entry.is_base, &error),
         }
     }
 }
