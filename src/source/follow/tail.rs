@@ -8,6 +8,7 @@ use super::files::{Entry, Look};
 use super::identity::{HEAD, Print, RECENT, agree, is_distinctive, open_same, read_at};
 use super::reader::Reader;
 use crate::decode::{Decoder, first_origin, goes_on_with};
+use crate::event::{Outcome, PHRASE};
 use crate::ledger::Skipped;
 use crate::scan::{Scanner, Splitter, first_byte};
 use std::collections::VecDeque;
@@ -416,6 +417,9 @@ impl Tail {
     /// Takes the last line without its newline, and closes all that is open: nothing more is expected.
     pub(super) fn finish(&mut self, buffer: &mut Vec<u8>, collected: &mut Collected) {
         let Some(open) = &mut self.open else { return };
+        // The word that such a line ends with may be only the beginning of what was meant.
+        let is_doubtful = ends_with_an_outcome(open.splitter.partial());
+        let (from, known) = (open.splitter.offset(), collected.found.len());
         open.splitter.reader().ends = true;
         while let Some(window) = open.splitter.next_window(std::mem::take(buffer)) {
             open.scanner.scan(&window, collected);
@@ -425,6 +429,13 @@ impl Tail {
         open.splitter.go_on();
         open.scanner.finish(collected);
         collected.seen(open.scanner.take_counts());
+        for found in collected.found[known..].iter_mut().filter(|_| is_doubtful) {
+            if let Found::Event(event) = found
+                && event.offset >= from
+            {
+                (event.outcome, event.cause, event.truncated) = (Outcome::Other, None, true);
+            }
+        }
         self.note_place();
         let offset = self.cursor.offset;
         open_anew(&mut self.open, offset);
@@ -537,6 +548,13 @@ pub(super) fn print_at(file: &File, place: u64) -> io::Result<Print> {
     let mut before = Vec::new();
     read_at(file, start, (place - start) as usize, &mut before)?;
     Ok(Print::of(&before))
+}
+
+/// Whether a text ends with the outcome of an access, of which more may be missing.
+fn ends_with_an_outcome(text: &[u8]) -> bool {
+    let is_of_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let word = text.iter().rev().take_while(|b| is_of_word(b)).count();
+    text[..text.len() - word].ends_with(PHRASE.as_bytes())
 }
 
 /// After an end, what follows begins afresh.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use storagewatch::event::Timestamp;
+use storagewatch::event::{Outcome, Timestamp};
 use storagewatch::source::Found;
 use storagewatch::source::follow::{Follower, Options};
 
@@ -19,6 +19,7 @@ pub(super) struct Bench {
     pub(super) follower: Option<Follower>,
     pub(super) rows: std::collections::BTreeMap<String, String>,
     pub(super) found: Vec<u64>,
+    pub(super) outcomes: Vec<Outcome>,
     pub(super) deployments: Vec<Option<String>>,
     pub(super) lost: u64,
     pub(super) possible: u64,
@@ -58,6 +59,7 @@ impl Bench {
             follower: None,
             rows: std::collections::BTreeMap::new(),
             found: Vec::new(),
+            outcomes: Vec::new(),
             deployments: Vec::new(),
             lost: 0,
             possible: 0,
@@ -126,13 +128,17 @@ impl Bench {
         });
         for _ in 0..4 {
             let (found, rows, rotations) = (&mut self.found, &mut self.rows, &mut self.rotations);
+            let outcomes = &mut self.outcomes;
             let (lost, possible) = (&mut self.lost, &mut self.possible);
             let (deployments, skipped, up) = (&mut self.deployments, &mut self.skipped, &mut self.up);
             let (bytes, most, trouble) = (&mut self.bytes, &mut self.most, &mut self.trouble);
             let mut send = |batch: storagewatch::source::Batch| {
                 for item in batch.found {
                     match item {
-                        Found::Event(event) => found.push(event.size_bytes.unwrap()),
+                        Found::Event(event) => {
+                            outcomes.push(event.outcome);
+                            found.extend(event.size_bytes);
+                        }
                         Found::Deployment(origin) => {
                             deployments.push(origin.deployment.clone().or_else(|| batch.given.deployment.clone()));
                         }
