@@ -4,6 +4,7 @@
 //! or compressed. A poll is the truth; file events only make it come sooner.
 
 mod archive;
+mod compare;
 mod cursor;
 mod files;
 mod hand_over;
@@ -18,12 +19,14 @@ use super::collect::Collected;
 use crate::attribute::Given;
 use crate::config::DeploymentTemplate;
 use crate::config::survey::remedy;
+use crate::decode::Decoder;
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState, written};
 use cursor::Cursor;
 use files::{Files, Look};
 use identity::Inode;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use meet::Neighbourhood;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -79,6 +82,10 @@ pub struct Follower {
     next_id: u64,
     /// Which files belong to each path that is written, as of the last look at names.
     families: HashMap<PathBuf, Vec<usize>>,
+    /// Which files lie in a directory and begin alike, and which directory a path leads to, as of the last look at names
+    /// that brought new ones.
+    neighbours: HashMap<Neighbourhood, Vec<usize>>,
+    directories: HashMap<PathBuf, PathBuf>,
     sights: BTreeSet<String>,
     /// Whether it was seen which files the paths do not lead to any more.
     is_sorted_out: bool,
@@ -94,8 +101,8 @@ pub struct Follower {
     caught_up: bool,
     told: Option<SourceState>,
     told_caught_up: bool,
-    /// What was said of problems.
-    problems: BTreeSet<String>,
+    /// What was said of problems that are not solved.
+    problems: BTreeMap<PathBuf, String>,
     /// What could not be opened or looked at when names were last looked at, and whether that is written.
     unreadable: BTreeMap<PathBuf, (String, bool)>,
     /// Set from elsewhere: a turn then ends with the file that is being read.
@@ -111,6 +118,8 @@ impl Follower {
             tails: Vec::new(),
             next_id: 1,
             families: HashMap::new(),
+            neighbours: HashMap::new(),
+            directories: HashMap::new(),
             sights: BTreeSet::new(),
             is_sorted_out: false,
             copies: HashMap::new(),
@@ -123,7 +132,7 @@ impl Follower {
             caught_up: false,
             told: None,
             told_caught_up: false,
-            problems: BTreeSet::new(),
+            problems: BTreeMap::new(),
             unreadable: BTreeMap::new(),
             stop: Arc::default(),
         };
@@ -214,6 +223,7 @@ impl Follower {
 
     /// Reads on in one file; true if there is more.
     fn read(&mut self, at: usize, clock: Instant) -> bool {
+        self.inherit(at, clock);
         let turn = self.read_on(at, clock);
         if turn == Turn::Rewritten {
             self.cut(at, clock);
@@ -234,6 +244,9 @@ impl Follower {
         }
         tail.close_quiet(&mut collected, clock);
         tail.give_up_the_rest(&mut collected, clock);
+        if tail.gone_since().is_some_and(|since| clock.duration_since(since) > COPY) {
+            tail.give_up_open(&mut collected);
+        }
         let quiet = clock.duration_since(tail.grown) >= END;
         if quiet && !tail.is_base && tail.is_open() && matches!(result, Ok(Turn::AtEnd)) {
             tail.finish(&mut self.buffer, &mut collected);
@@ -260,12 +273,14 @@ impl Follower {
         let old = &mut self.tails[at];
         let Some(Ok(file)) = old.file().map(File::try_clone) else { return };
         let unread = old.lag();
-        if old.go_back(&file).unwrap_or(false) {
+        if old.may_go_back(&file).unwrap_or(false) && !self.has_copy(at) && self.tails[at].go_back(&file).is_ok() {
+            let old = &self.tails[at];
             tracing::debug!("{}: was cut back to {}", old.cursor.path.display(), old.cursor.offset);
             self.collected.counts.lost_bytes += unread;
             self.collected.counts.possible_losses += 1;
             return;
         }
+        let old = &mut self.tails[at];
         tracing::debug!("{}: was cut, it was read up to {}", old.cursor.path.display(), old.cursor.offset);
         // What was written between the copy and the cut is in no file, and nobody can have seen it.
         self.collected.counts.possible_losses += u64::from(old.is_busy(clock));
@@ -282,25 +297,41 @@ impl Follower {
         let new = self.tails.len() - 1;
         self.copies.clear();
         self.list(clock);
-        let mut carried = Vec::new();
-        if let Some(at) = self.tails.iter().position(|tail| tail.id == id)
-            && self.tails[at].is_open()
-        {
-            // A copy that is not what it seemed has its own turn.
-            let last = (0..REST).map(|_| self.read_on(at, clock)).find(|turn| *turn != Turn::More);
-            let is_at_end = last == Some(Turn::AtEnd);
-            let whole = is_at_end && self.tails[at].cut.is_none();
-            if whole {
-                carried = self.tails[at].take_partial();
-                self.tails[at].changed = true;
-            }
-        }
         let tail = &mut self.tails[new];
         tail.close();
-        tail.cursor.carried = carried;
         tail.cursor.offset = 0;
         tail.open(file);
+        (tail.cursor.heir_of, tail.changed) = (Some(id), true);
+        self.inherit(new, clock);
+    }
+
+    /// Goes on with what the file left open that stood here until it was cut.
+    fn inherit(&mut self, at: usize, clock: Instant) {
+        let Some(id) = self.tails[at].cursor.heir_of.take() else { return };
+        let (carried, open) = self.read_rest(id, clock);
+        let tail = &mut self.tails[at];
         tail.changed = true;
+        let file = tail.file().and_then(|file| file.try_clone().ok()).filter(|_| tail.cursor.offset == 0);
+        let Some(file) = file.filter(|_| open.is_some() || !carried.is_empty()) else { return };
+        tail.close();
+        tail.cursor.carried = carried;
+        tail.cursor.open = open.or_else(|| tail.cursor.open.take());
+        tail.open(file);
+    }
+
+    /// Reads the rest of a file that was cut from its copy, where that was found: what is left of a line, and a record
+    /// that is still open, go on in the file that was cut.
+    fn read_rest(&mut self, id: u64, clock: Instant) -> (Vec<u8>, Option<Decoder>) {
+        let Some(at) = self.tails.iter().position(|tail| tail.id == id) else { return Default::default() };
+        // A copy that is not what it seemed has its own turn.
+        let is_at_end = !self.tails[at].is_open()
+            || (0..REST).map(|_| self.read_on(at, clock)).find(|turn| *turn != Turn::More) == Some(Turn::AtEnd);
+        let tail = &mut self.tails[at];
+        if !is_at_end || tail.cut.is_some() || tail.cursor.compressed {
+            return Default::default();
+        }
+        tail.changed = true;
+        (tail.take_partial(), tail.cursor.open.take())
     }
 
     /// Forgets files that are gone, and gives up copies that were not found.
@@ -321,8 +352,7 @@ impl Follower {
         let rows = &mut self.rows;
         let counts = &mut self.collected.counts;
         self.tails.retain_mut(|tail| {
-            let gone_since = tail.cut.or(tail.missing).filter(|_| !tail.is_open());
-            if gone_since.is_some_and(|since| clock.duration_since(since) > COPY) {
+            if tail.gone_since().is_some_and(|since| clock.duration_since(since) > COPY) {
                 counts.lost_bytes += tail.lag();
                 tail.cursor.size = tail.cursor.place();
                 if tail.cut.take().is_some() {
@@ -348,6 +378,17 @@ impl Follower {
         self.complain(path, error);
     }
 
+    /// Forgets problems that are solved: when they come back they are said again.
+    fn forget_problems(&mut self) {
+        if self.problems.is_empty() {
+            return;
+        }
+        let failing: HashSet<&PathBuf> =
+            self.tails.iter().filter(|tail| tail.failing.is_some()).map(|tail| &tail.cursor.path).collect();
+        let unreadable = &self.unreadable;
+        self.problems.retain(|path, _| unreadable.contains_key(path) || failing.contains(path));
+    }
+
     /// Says once what cannot be read.
     fn complain(&mut self, path: &Path, error: &io::Error) {
         if error.kind() == io::ErrorKind::NotFound {
@@ -355,9 +396,11 @@ impl Follower {
             self.listed = false;
             return;
         }
-        let text = format!("{}: {}", path.display(), remedy(error));
-        if self.problems.len() < 1000 && self.problems.insert(text.clone()) {
-            tracing::warn!("{text}");
+        let why = remedy(error);
+        let is_known = self.problems.get(path) == Some(&why);
+        if !is_known && (self.problems.len() < 1000 || self.problems.contains_key(path)) {
+            tracing::warn!("{}: {why}", path.display());
+            self.problems.insert(path.to_owned(), why);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The follower by itself, without a process around it.
 
+mod alike;
 mod hazards;
 mod odds;
 mod random;

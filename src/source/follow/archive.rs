@@ -73,6 +73,11 @@ impl Archive {
         self.splitter.offset()
     }
 
+    /// What stands before that, as far as it is kept.
+    pub(super) fn before(&self) -> &[u8] {
+        self.splitter.before()
+    }
+
     /// Reads up to about `most` bytes of lines.
     pub(super) fn read(
         &mut self,

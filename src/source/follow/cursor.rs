@@ -44,6 +44,9 @@ pub(super) struct Cursor {
     pub(super) history: u64,
     pub(super) settled: u64,
     pub(super) open: Option<Decoder>,
+    /// The row of the file that stood here until it was cut: what it left open goes on here, once its rest was read.
+    #[serde(default)]
+    pub(super) heir_of: Option<u64>,
     pub(super) banners: Banners,
 }
 
@@ -76,6 +79,7 @@ impl Cursor {
             history: 0,
             settled: 0,
             open: None,
+            heir_of: None,
             banners: Banners::default(),
         }
     }
@@ -92,6 +96,13 @@ impl Cursor {
             return Ok(false);
         }
         self.print.stands_before(place, file)
+    }
+
+    /// Whether another file certainly holds what was read of this one: where something was read of it, there must be
+    /// something to compare.
+    pub(super) fn is_surely_in(&self, file: &File) -> io::Result<bool> {
+        let can_tell = self.place() == 0 || !self.carried.is_empty() || !self.print.is_empty();
+        Ok(can_tell && self.is_in(file)?)
     }
 
     pub(super) fn scanner(&mut self) -> Scanner {

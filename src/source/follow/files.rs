@@ -17,6 +17,9 @@ const AT_LEAST: Duration = Duration::from_secs(10);
 /// How often a directory is looked at until nothing moves in it any more.
 const LOOKS: usize = 8;
 
+/// So many directories are watched because a beginning of a pattern leads to them, although they hold no file yet.
+const ON_THE_WAY: usize = 512;
+
 /// A file that is there.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -125,10 +128,19 @@ impl Files {
                 .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
                 .collect();
             directories.insert(own(&fixed));
+            directories.extend(directories_on_the_way(path, &fixed));
             let found = glob::glob(pattern).into_iter().flatten();
+            let seen_before = unseen.len();
             for found in found.filter_map(|found| found.map_err(|error| unseen.push(whole(error))).ok()) {
                 directories.extend(found.parent().map(own));
                 matches.insert(found, pattern.clone());
+            }
+            // What cannot be looked at now, for want of descriptors perhaps, holds what it held.
+            for (unseen, _) in &unseen[seen_before..] {
+                let held = self.bases.iter().filter(|(base, of)| *of == pattern && base.starts_with(unseen));
+                let held: Vec<&PathBuf> = held.map(|(base, _)| base).filter(|base| base.is_file()).collect();
+                directories.extend(held.iter().filter_map(|base| base.parent()).map(own));
+                matches.extend(held.into_iter().map(|base| (base.clone(), pattern.clone())));
             }
         }
         // A pattern may match what rotation made of another match.
@@ -142,6 +154,17 @@ impl Files {
         for path in matches.keys() {
             if let (Some(directory), Some(name)) = (path.parent(), path.file_name()) {
                 self.names.entry(own(directory)).or_default().insert(name.to_owned(), path.clone());
+            }
+        }
+        // What rotation makes of a file that a link leads to lies beside the file.
+        for path in matches.keys().filter(|path| path.is_symlink()) {
+            let Ok(target) = path.canonicalize() else { continue };
+            if let (Some(directory), Some(name)) = (target.parent(), target.file_name())
+                && target.is_file()
+            {
+                let names = self.names.entry(own(directory)).or_default();
+                names.entry(name.to_owned()).or_insert_with(|| path.clone());
+                directories.insert(own(directory));
             }
         }
         unseen.extend(matches.keys().filter_map(|base| Some((base.clone(), base.metadata().err()?))));
@@ -202,6 +225,14 @@ impl Files {
         });
         found.collect()
     }
+}
+
+/// The directories that the beginnings of a pattern lead to: what comes in them may lead to a file.
+fn directories_on_the_way(pattern: &Path, fixed: &Path) -> Vec<PathBuf> {
+    let beginnings = pattern.ancestors().skip(1).take_while(|beginning| *beginning != fixed);
+    let beginnings: Vec<&str> = beginnings.filter_map(Path::to_str).filter(|text| !text.is_empty()).collect();
+    let found = beginnings.into_iter().rev().filter_map(|beginning| glob::glob(beginning).ok());
+    found.flatten().filter_map(Result::ok).filter(|path| path.is_dir()).take(ON_THE_WAY).collect()
 }
 
 /// Whether a directory that is named stands for a file in it.

@@ -13,6 +13,9 @@ use std::path::Path;
 /// How much of a file's beginning is remembered.
 pub(super) const HEAD: usize = 2048;
 
+/// How many bytes before the place reached are compared.
+pub(super) const RECENT: usize = 1024;
+
 /// Device and inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Inode {
@@ -42,6 +45,29 @@ impl Print {
         Self { length: bytes.len() as u64, hash: format!("{:032x}", u128::from_be_bytes(half)) }
     }
 
+    /// The end of what was read before a place of a file. Bytes that were carried over from another file are no part of
+    /// it.
+    pub(super) fn before(place: u64, read: &[u8]) -> Self {
+        let length = RECENT.min(usize::try_from(place).unwrap_or(usize::MAX));
+        Self::of(&read[read.len().saturating_sub(length)..])
+    }
+
+    /// Whether a place has bytes before it that can be compared, all of them the file's own.
+    pub(super) fn fits(&self, place: u64) -> bool {
+        !self.is_empty() && self.length <= place
+    }
+
+    /// Whether a text ends with these bytes.
+    pub(super) fn ends(&self, text: &[u8]) -> bool {
+        let start = usize::try_from(self.length).ok().and_then(|length| text.len().checked_sub(length));
+        start.is_some_and(|start| Self::of(&text[start..]) == *self)
+    }
+
+    /// Whether there is nothing to compare.
+    pub(super) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
     /// Whether a file holds these bytes before a place, as far as that can be told: there may be nothing to compare, or
     /// bytes that were carried over from another file are part of it.
     pub(super) fn stands_before(&self, place: u64, file: &File) -> io::Result<bool> {
@@ -60,8 +86,12 @@ pub(super) fn agree(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// Whether a beginning tells one file from another: lines that are all the same do not, nor does a single one that
-/// bears no time or number.
+/// bears no time or number, nor the hole that a cut leaves before what is written where the writer stood.
 pub(super) fn is_distinctive(head: &[u8]) -> bool {
+    let head = &head[head.iter().position(|b| *b != 0).unwrap_or(head.len())..];
+    if head.iter().all(|b| head.first() == Some(b)) {
+        return false;
+    }
     let mut lines = head.split_inclusive(|b| *b == b'\n');
     let Some(first) = lines.next() else { return false };
     let mut others = lines.peekable();
@@ -194,6 +224,10 @@ mod tests {
         assert!(!is_distinctive(b"a\n"));
         assert!(!is_distinctive(b"a\na\na"));
         assert!(!is_distinctive(b""));
+        assert!(!is_distinctive(&[0; HEAD]));
+        assert!(!is_distinctive(&[b'x'; HEAD]));
+        assert!(!is_distinctive(b"\0\0\0a\n"));
+        assert!(is_distinctive(b"\0\0\0{\"timestamp\":1795422440939}\n"));
         assert!(is_distinctive(b"a\nb\na\n"));
         assert!(is_distinctive(b"a\na\nb\n"));
     }

@@ -2,6 +2,7 @@
 //!
 //! Enters the entries of all directories; leaves each known file's standing, and hands the others to `meet`.
 
+use super::compare::Met;
 use super::files::Entry;
 use super::identity::{Inode, head_of, is_distinctive, open_same};
 use super::tail::Tail;
@@ -67,6 +68,7 @@ impl Follower {
             tail.look_at_head();
         }
         let mut found = HashSet::new();
+        let mut cut = HashMap::new();
         let mut known = HashMap::new();
         self.families.clear();
         for (at, tail) in self.tails.iter().enumerate() {
@@ -92,7 +94,9 @@ impl Follower {
                         tracing::debug!("{path}: not the file any more that was read up to {offset}");
                         let was_written = tail.was_base || tail.cursor.path == tail.cursor.base;
                         tail.orphan(clock);
-                        if !was_written {
+                        if was_written {
+                            cut.insert(entry.inode, tail.id);
+                        } else {
                             // Nobody cuts a rotated file: it was deleted, and its inode is used again.
                             (tail.cut, tail.missing) = (None, Some(clock));
                         }
@@ -131,11 +135,22 @@ impl Follower {
             }
         }
         unknown.sort_by_key(|entry| (entry.is_base, entry.modified));
+        if !unknown.is_empty() {
+            self.know_neighbours();
+        }
+        // What another pattern led to before is no new sight.
+        let known_bases: HashSet<PathBuf> = self.tails.iter().map(|tail| tail.cursor.base.clone()).collect();
         for entry in unknown {
-            if let Err(error) = self.meet(&entry, &first_sight, clock) {
+            let met = self.tails.len();
+            let is_first = first_sight.contains(&entry.pattern) && !known_bases.contains(&entry.base);
+            if let Err(error) = self.meet(&entry, is_first, clock) {
                 self.cannot_read(&entry.path, entry.is_base, &error);
             }
+            if let Some(tail) = self.tails.get_mut(met) {
+                tail.cursor.heir_of = cut.remove(&entry.inode);
+            }
         }
+        self.forget_problems();
         let mut rotations = [0; Rotation::ALL.len()];
         let followed: HashSet<&PathBuf> =
             self.tails.iter().filter(|tail| tail.is_base).map(|tail| &tail.cursor.base).collect();
@@ -184,7 +199,12 @@ impl Follower {
         }
         let (head, compressed) = head_of(&entry.path, entry.inode)?;
         let alike = compressed == tail.cursor.compressed && head.starts_with(&tail.cursor.head);
-        Ok(alike && (compressed || tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?))
+        if !alike || !compressed {
+            return Ok(alike && tail.cursor.is_in(&open_same(&entry.path, entry.inode)?)?);
+        }
+        // Unpacking costs: after a restart, a file that stands where it stood is not looked into.
+        let is_where_it_was = tail.checked.is_none() && tail.cursor.path == entry.path;
+        Ok(is_where_it_was || Met::new(entry, compressed).holds_what_was_read_of(tail)?)
     }
 
     /// Notes where a known file stands now, and opens it if it has grown or is written.

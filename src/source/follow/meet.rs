@@ -1,78 +1,54 @@
 //! Tells files apart whose inodes are new: the copy of a known one, where reading goes on, or another file.
 
+use super::Follower;
+use super::compare::{Likeness, Met};
 use super::cursor::{Cursor, Rest};
 use super::files::Entry;
-use super::identity::{Print, agree, head_of, is_distinctive, open_same, read_at};
-use super::tail::Tail;
-use super::{Follower, reader};
+use super::identity::{HEAD, agree, head_of, is_distinctive, open_same, read_at};
+use super::tail::{Tail, print_at};
 use crate::source::saved::decompressed;
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// So many of the files that begin like one that is met are compared with it.
+const RELATIVES: usize = 64;
+
+/// How many bytes two files of one directory must begin with alike to be compared whatever their names.
+const NEIGHBOURS: usize = 64;
+
+/// A directory, and a file's beginning.
+pub(super) type Neighbourhood = (PathBuf, Vec<u8>);
+
 impl Follower {
-    /// Meets a file whose inode is new: a copy of a known one, or another.
-    pub(super) fn meet(&mut self, entry: &Entry, first_sight: &BTreeSet<String>, clock: Instant) -> io::Result<()> {
+    /// Meets a file whose inode is new: a copy of a known one, or another. `is_first` says that nothing was looked for
+    /// before where it lies.
+    pub(super) fn meet(&mut self, entry: &Entry, is_first: bool, clock: Instant) -> io::Result<()> {
         if self.copies.get(&entry.inode) == Some(&entry.look()) {
             return Ok(());
         }
         let (head, compressed) = head_of(&entry.path, entry.inode)?;
         let is_unrecognisable = !compressed && head.len() < 4 && has_archive_name(&entry.path);
-        if (head.is_empty() || is_unrecognisable) && !entry.is_base {
+        // Of an archive that is only begun nothing can be told yet.
+        let is_begun = head.is_empty() && (compressed || !entry.is_base);
+        if is_begun || (is_unrecognisable && !entry.is_base) {
             return Ok(());
         }
-        let related = |tail: &Tail| {
-            let known = &tail.cursor.head;
-            let common = &head[..head.len().min(known.len())];
-            // Of a beginning that tells nothing, a rotated file is the copy if it is all that was there, or if it holds
-            // more and is read from its beginning in any case.
-            let is_longer = head.len() > known.len() && tail.cut.is_some() && tail.cursor.offset == 0;
-            let is_whole = known.len() == head.len() || is_longer;
-            let tells = is_distinctive(common) || (!entry.is_base && !known.is_empty() && is_whole);
-            tells && agree(known, &head)
-        };
-        let family = self.families.get(&entry.base).cloned().unwrap_or_default();
-        let is_first = first_sight.contains(&entry.pattern);
         let telling = !head.is_empty() && (compressed || is_distinctive(&head));
         if !is_first {
-            // What was cut, or is gone, lives on here.
-            let homeless = |tail: &Tail| tail.cursor.inode.is_none() || tail.missing.is_some();
-            let is_candidate = |at: &usize| related(&self.tails[*at]) && homeless(&self.tails[*at]);
-            let mut candidates: Vec<usize> = family.iter().copied().filter(is_candidate).collect();
-            candidates.sort_by_key(|at| std::cmp::Reverse(self.tails[*at].id));
-            for at in candidates {
-                let tail = &mut self.tails[at];
-                if tail.is_open() && compressed {
-                    // The open file is still there to be read.
-                    self.copies.insert(entry.inode, entry.look());
-                    return Ok(());
-                }
-                if tail.adopt(entry, compressed, clock)? {
-                    tracing::debug!("{}: holds what was read up to {}", entry.path.display(), tail.cursor.offset);
-                    let counts = &mut self.collected.counts;
-                    counts.lost_bytes += std::mem::take(&mut tail.lost);
-                    counts.possible_losses += u64::from(std::mem::take(&mut tail.possibly_lost));
-                    if compressed {
-                        tail.cursor.rest = Rest::End;
-                        self.unpack(at, entry);
-                    }
-                    return Ok(());
-                }
+            let relatives = self.relatives(entry, &head);
+            let mut met = Met::new(entry, compressed);
+            if self.is_adopted(&relatives, &mut met, entry, compressed, clock)? {
+                return Ok(());
             }
-            let copied = telling && self.family(&entry.base).any(|tail| related(tail) && tail.cursor.inode.is_some());
-            if copied && !(entry.is_base && head.len() < 64) {
+            if telling && self.is_copy(&relatives, &mut met, entry, compressed, &head)? {
                 tracing::debug!("{}: a copy", entry.path.display());
                 self.copies.insert(entry.inode, entry.look());
                 return Ok(());
             }
-        }
-        if !telling && !entry.is_base && !is_first {
-            // Nothing in it tells it from a copy: it is one, unless the file under the name has changed.
-            let written = self.family(&entry.base).any(|tail| tail.was_base);
-            let renamed = self.family(&entry.base).any(|tail| tail.was_base && !tail.is_base);
-            if written && !renamed {
+            if !telling && !entry.is_base && !self.is_another(&relatives, &mut met, entry, &head)? {
                 return Ok(());
             }
         }
@@ -86,10 +62,7 @@ impl Follower {
         }
         if history && !compressed {
             cursor.offset = if entry.is_base { last_line(&file, entry.size)? } else { entry.size };
-            let start = cursor.offset.saturating_sub(reader::RECENT as u64);
-            let mut before = Vec::new();
-            read_at(&file, start, (cursor.offset - start) as usize, &mut before)?;
-            cursor.print = Print::of(&before);
+            cursor.print = print_at(&file, cursor.offset)?;
         }
         let mut tail = Tail::new(self.next_id, cursor, clock);
         self.next_id += 1;
@@ -105,10 +78,168 @@ impl Follower {
         }
         self.families.entry(entry.base.clone()).or_default().push(self.tails.len());
         self.tails.push(tail);
+        self.know_neighbour(self.tails.len() - 1);
         if compressed && !history {
             self.unpack(self.tails.len() - 1, entry);
         }
         Ok(())
+    }
+
+    /// The known files that begin like one that is met, the latest first: those of its family, and those that lay in the
+    /// same directory under names that lead nowhere.
+    fn relatives(&mut self, entry: &Entry, head: &[u8]) -> Vec<usize> {
+        let tails = &self.tails;
+        let of_family = |at: &usize| {
+            let tail = &tails[*at];
+            let known = &tail.cursor.head;
+            let common = &head[..head.len().min(known.len())];
+            // Of a beginning that tells nothing, a rotated file is the copy if it is all that was there, or if it holds
+            // more and is read from its beginning in any case.
+            let is_longer = head.len() > known.len() && tail.cut.is_some() && tail.cursor.offset == 0;
+            let is_whole = known.len() == head.len() || is_longer;
+            let tells = is_distinctive(common) || (!entry.is_base && !known.is_empty() && is_whole);
+            tells && agree(known, head)
+        };
+        let family = self.families.get(&entry.base).into_iter().flatten().rev().copied();
+        let mut relatives: Vec<usize> = family.filter(of_family).take(RELATIVES).collect();
+        let key = neighbourhood(&mut self.directories, &entry.path, head);
+        let neighbours = key.and_then(|key| self.neighbours.get(&key)).into_iter().flatten().rev().copied();
+        let is_stranger = |at: &usize| {
+            let cursor = &tails[*at].cursor;
+            cursor.base != entry.base && is_distinctive(&head[..head.len().min(cursor.head.len())])
+        };
+        let agrees = |at: &usize| agree(&tails[*at].cursor.head, head);
+        relatives.extend(neighbours.take(4 * RELATIVES).filter(is_stranger).filter(agrees).take(RELATIVES));
+        relatives
+    }
+
+    /// Goes on in a file that holds what was cut, or is gone.
+    fn is_adopted(
+        &mut self,
+        relatives: &[usize],
+        met: &mut Met<'_>,
+        entry: &Entry,
+        compressed: bool,
+        clock: Instant,
+    ) -> io::Result<bool> {
+        let mut homeless = Vec::new();
+        for &at in relatives {
+            let tail = &self.tails[at];
+            if tail.cursor.inode.is_some() && tail.missing.is_none() {
+                continue;
+            }
+            let likeness = met.likeness(tail)?;
+            let is_possible = match likeness {
+                Likeness::Same => true,
+                Likeness::Other => false,
+                // More may have been read of a file after it was copied, but not of one that was deleted.
+                Likeness::Shorter => tail.missing.is_none() && !entry.is_base,
+                // Another program's file may begin alike.
+                Likeness::Unknown => tail.cursor.base == entry.base || compressed,
+            };
+            if is_possible {
+                homeless.push((likeness != Likeness::Same, at));
+            }
+        }
+        // What is certain comes first.
+        homeless.sort_by_key(|(is_doubtful, _)| *is_doubtful);
+        for (_, at) in homeless {
+            let tail = &mut self.tails[at];
+            if tail.is_open() && compressed {
+                // The open file is still there to be read.
+                self.copies.insert(entry.inode, entry.look());
+                return Ok(true);
+            }
+            if tail.adopt(entry, compressed, clock)? {
+                tracing::debug!("{}: holds what was read up to {}", entry.path.display(), tail.cursor.offset);
+                let counts = &mut self.collected.counts;
+                counts.lost_bytes += std::mem::take(&mut tail.lost);
+                counts.possible_losses += u64::from(std::mem::take(&mut tail.possibly_lost));
+                if compressed {
+                    tail.cursor.rest = Rest::End;
+                    self.unpack(at, entry);
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a file is the copy of one that is there.
+    fn is_copy(
+        &self,
+        relatives: &[usize],
+        met: &mut Met<'_>,
+        entry: &Entry,
+        compressed: bool,
+        head: &[u8],
+    ) -> io::Result<bool> {
+        let is_written = entry.is_base && !compressed;
+        if is_written && head.len() < NEIGHBOURS {
+            return Ok(false);
+        }
+        for &at in relatives {
+            let tail = &self.tails[at];
+            let is_own = tail.cursor.base == entry.base;
+            // What was written under the name before stands under another one now, or is gone.
+            if tail.cursor.inode.is_none() || (is_own && is_written) {
+                continue;
+            }
+            let likeness = met.likeness(tail)?;
+            let may_be = compressed || (is_own && !entry.is_base);
+            let is_copy = match likeness {
+                Likeness::Same => true,
+                Likeness::Other => false,
+                Likeness::Shorter => may_be && tail.missing.is_none(),
+                Likeness::Unknown => may_be,
+            };
+            if is_copy {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a rotated file whose beginning tells nothing is none that is known: unless it is long enough to be told
+    /// from all of them, it is a copy as long as the file under the name is the same.
+    fn is_another(&self, relatives: &[usize], met: &mut Met<'_>, entry: &Entry, head: &[u8]) -> io::Result<bool> {
+        let mut told_apart = head.len() == HEAD && !relatives.is_empty();
+        for &at in relatives {
+            told_apart = told_apart && met.likeness(&self.tails[at])? == Likeness::Other;
+        }
+        let written = self.family(&entry.base).any(|tail| tail.was_base);
+        let renamed = self.family(&entry.base).any(|tail| tail.was_base && !tail.is_base);
+        Ok(told_apart || !written || renamed)
+    }
+
+    /// Whether a rotated file holds what was read of this one: then it was cut after it was copied.
+    pub(super) fn has_copy(&mut self, at: usize) -> bool {
+        let entries = self.files.list();
+        let tail = &self.tails[at];
+        let is_beside = |entry: &&Entry| entry.base == tail.cursor.base && Some(entry.inode) != tail.cursor.inode;
+        entries.iter().filter(is_beside).any(|entry| {
+            let head = head_of(&entry.path, entry.inode);
+            head.is_ok_and(|(head, compressed)| {
+                agree(&head, &tail.cursor.head)
+                    && Met::new(entry, compressed).likeness(tail).is_ok_and(|likeness| likeness == Likeness::Same)
+            })
+        })
+    }
+
+    /// Notes where files lie and how they begin, before others are met.
+    pub(super) fn know_neighbours(&mut self) {
+        self.neighbours.clear();
+        self.directories.clear();
+        for at in 0..self.tails.len() {
+            self.know_neighbour(at);
+        }
+    }
+
+    fn know_neighbour(&mut self, at: usize) {
+        let cursor = &self.tails[at].cursor;
+        if let Some(key) = neighbourhood(&mut self.directories, &cursor.path, &cursor.head) {
+            self.neighbours.entry(key).or_default().push(at);
+        }
     }
 
     /// Goes on in a compressed file.
@@ -116,9 +247,20 @@ impl Follower {
         match open_same(&entry.path, entry.inode).and_then(decompressed) {
             Ok(Some(reader)) => self.tails[at].unpack(reader),
             Ok(None) => {}
-            Err(error) => self.complain(&entry.path, &error),
+            Err(error) => self.cannot_read(&entry.path, entry.is_base, &error),
         }
     }
+}
+
+/// Where a file lies, whatever links lead there, and how it begins; none where that is too short to tell.
+fn neighbourhood(directories: &mut HashMap<PathBuf, PathBuf>, path: &Path, head: &[u8]) -> Option<Neighbourhood> {
+    let (parent, start) = (path.parent()?, head.get(..NEIGHBOURS)?);
+    if let Some(directory) = directories.get(parent) {
+        return Some((directory.clone(), start.to_vec()));
+    }
+    let directory = parent.canonicalize().unwrap_or_else(|_| parent.to_owned());
+    directories.insert(parent.to_owned(), directory.clone());
+    Some((directory, start.to_vec()))
 }
 
 fn has_archive_name(path: &Path) -> bool {

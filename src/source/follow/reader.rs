@@ -4,15 +4,12 @@
 //! anew, and what was read is not handed on: that is how a file that has outgrown its old size is told from one that
 //! grew.
 
-use super::identity::{HEAD, Print, read_at};
+use super::identity::{HEAD, Print, RECENT, read_at};
 use crate::decode::goes_on_with;
 use memchr::memchr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-
-/// How many bytes before the place reached are compared.
-pub(super) const RECENT: usize = 1024;
 
 /// How much of a first line is looked at to see whether it is the rest of one that was begun before the file was cut.
 const FIRST_LINE: usize = 64 * 1024;
@@ -50,6 +47,11 @@ impl Reader {
     /// The bytes that stand before the file's own.
     pub(super) fn carried(&self) -> &[u8] {
         &self.carried
+    }
+
+    /// The bytes before the place reached, carried ones included.
+    pub(super) fn recent(&self) -> &[u8] {
+        &self.recent
     }
 
     /// The file's beginning, as far as it is known.

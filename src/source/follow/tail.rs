@@ -5,9 +5,10 @@ use super::super::collect::Collected;
 use super::archive::Archive;
 use super::cursor::{Cursor, Rest};
 use super::files::{Entry, Look};
-use super::identity::{HEAD, Print, agree, is_distinctive, open_same, read_at};
-use super::reader::{RECENT, Reader};
-use crate::decode::{Decoder, first_origin};
+use super::identity::{HEAD, Print, RECENT, agree, is_distinctive, open_same, read_at};
+use super::reader::Reader;
+use crate::decode::{Decoder, first_origin, goes_on_with};
+use crate::event::{Outcome, PHRASE};
 use crate::ledger::{Skipped, written};
 use crate::scan::{Scanner, Splitter, Window, first_byte};
 use std::collections::{BTreeSet, VecDeque};
@@ -138,16 +139,17 @@ impl Tail {
             let file = open_same(&entry.path, entry.inode)?;
             let size = file.metadata()?.len();
             if size < self.cursor.place() {
-                if self.cursor.inode.is_some() {
+                // What is written anew, and what was deleted, may begin alike.
+                if self.cursor.inode.is_some() || self.missing.is_some() || entry.is_base {
                     return Ok(false);
                 }
                 // More was written and read after the copy was made, and then perhaps still more.
                 self.possibly_lost = true;
                 self.cursor.carried.clear();
                 self.cursor.offset = size;
-                self.cursor.print = Print::default();
+                self.cursor.print = print_at(&file, size)?;
                 self.cursor.head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-            } else if self.cursor.is_in(&file)? {
+            } else if self.cursor.is_surely_in(&file)? {
                 self.lost = self.cursor.size.saturating_sub(size);
                 // More may have been seen of a line that was begun than was copied.
                 self.cursor.head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
@@ -238,8 +240,8 @@ impl Tail {
         (self.asleep, self.changed) = (true, true);
     }
 
-    /// Goes back to the end of a file that was cut to a part of what was read: true if that is what happened to it.
-    pub(super) fn go_back(&mut self, file: &File) -> io::Result<bool> {
+    /// Whether a file holds a part of what was read, as far as that can be told.
+    pub(super) fn may_go_back(&self, file: &File) -> io::Result<bool> {
         let size = file.metadata()?.len();
         if size == 0 || size >= self.cursor.place() || !self.cursor.carried.is_empty() {
             return Ok(false);
@@ -252,17 +254,29 @@ impl Tail {
         if !is_distinctive(lines) || !agree(&head, &self.cursor.head) {
             return Ok(false);
         }
-        let mut before = Vec::new();
-        let start = size.saturating_sub(RECENT as u64);
-        read_at(file, start, (size - start) as usize, &mut before)?;
+        // What is still kept of what was read tells for certain.
+        let Some(open) = &self.open else { return Ok(true) };
+        let kept = [open.splitter.before(), open.splitter.partial()].concat();
+        let from = self.read_to().saturating_sub(kept.len() as u64);
+        let start = size.saturating_sub(RECENT as u64).max(from);
+        let (Some(first), Some(last)) = (start.checked_sub(from), size.checked_sub(start)) else { return Ok(true) };
+        let mut there = Vec::new();
+        read_at(file, start, last as usize, &mut there)?;
+        Ok(kept.get(first as usize..(first + last) as usize).is_none_or(|kept| kept == there))
+    }
+
+    /// Goes back to the end of a file that was cut to a part of what was read.
+    pub(super) fn go_back(&mut self, file: &File) -> io::Result<()> {
+        let size = file.metadata()?.len();
+        let print = print_at(file, size)?;
         self.open = None;
         self.cursor.head.truncate(size as usize);
         (self.cursor.open, self.cursor.offset, self.cursor.settled) = (None, size, size);
-        (self.cursor.size, self.cursor.print) = (size, Print::of(&before));
+        (self.cursor.size, self.cursor.print) = (size, print);
         self.cursor.history = self.cursor.history.min(size);
         self.open(file.try_clone()?);
         (self.seen, self.changed) = (None, true);
-        Ok(true)
+        Ok(())
     }
 
     /// Whether a record may yet have to be closed.
@@ -278,9 +292,11 @@ impl Tail {
     /// Gives up the line whose end is not there, to go on elsewhere.
     pub(super) fn take_partial(&mut self) -> Vec<u8> {
         let partial = self.partial().to_vec();
-        self.close();
         self.cursor.offset += partial.len() as u64;
-        self.cursor.print = Print::default();
+        if let Some(open) = self.open.as_ref().filter(|_| !partial.is_empty()) {
+            self.cursor.print = Print::before(self.cursor.place(), open.splitter.reader_ref().recent());
+        }
+        self.close();
         partial
     }
 
@@ -381,8 +397,10 @@ impl Tail {
         // Until the lines before it were read again, the splitter stands above the cursor.
         if offset > self.cursor.offset {
             self.cursor.offset = offset;
-            let before = open.splitter.before();
-            self.cursor.print = Print::of(&before[before.len().saturating_sub(RECENT)..]);
+            // Of a line that is passed over the splitter keeps nothing.
+            let (before, recent) = (open.splitter.before(), open.splitter.reader_ref().recent());
+            let is_passed_over = before.len() < recent.len() && open.splitter.partial().is_empty();
+            self.cursor.print = Print::before(self.cursor.place(), if is_passed_over { recent } else { before });
             self.changed = true;
         }
         let head = open.splitter.reader_ref().head();
@@ -412,6 +430,9 @@ impl Tail {
     /// Takes the last line without its newline, and closes all that is open: nothing more is expected.
     pub(super) fn finish(&mut self, buffer: &mut Vec<u8>, collected: &mut Collected) {
         let Some(open) = &mut self.open else { return };
+        // The word that such a line ends with may be only the beginning of what was meant.
+        let is_doubtful = ends_with_an_outcome(open.splitter.partial());
+        let (from, known) = (open.splitter.offset(), collected.found.len());
         open.splitter.reader().ends = true;
         while let Some(window) = open.splitter.next_window(std::mem::take(buffer)) {
             open.scanner.scan(&window, collected);
@@ -421,6 +442,13 @@ impl Tail {
         open.splitter.go_on();
         open.scanner.finish(collected);
         collected.seen(open.scanner.take_counts());
+        for found in collected.found[known..].iter_mut().filter(|_| is_doubtful) {
+            if let Found::Event(event) = found
+                && event.offset >= from
+            {
+                (event.outcome, event.cause, event.truncated) = (Outcome::Other, None, true);
+            }
+        }
         self.note_place();
         let offset = self.cursor.offset;
         open_anew(&mut self.open, offset);
@@ -435,7 +463,17 @@ impl Tail {
 
     /// Goes on in a compressed file.
     pub(super) fn unpack(&mut self, reader: Box<dyn Read + Send>) {
-        self.archive = Some(Archive::new(reader, self.cursor.offset, self.cursor.scanner()));
+        let scanner = self.cursor.scanner();
+        let carried = &mut self.cursor.carried;
+        if self.cursor.offset == 0 && !carried.is_empty() && !carried.ends_with(b"\n") {
+            let first = self.cursor.head.split(|b| *b == b'\n').next().unwrap_or_default();
+            if !goes_on_with(carried, first) {
+                carried.push(b'\n');
+            }
+        }
+        // What was left over from another file stands before it, compressed or not.
+        let reader = Box::new(io::Cursor::new(carried.clone()).chain(reader));
+        self.archive = Some(Archive::new(reader, self.cursor.offset, scanner));
     }
 
     /// Whether a compressed file is being read.
@@ -461,6 +499,7 @@ impl Tail {
         });
         if archive.offset() > before {
             self.cursor.offset = archive.offset();
+            self.cursor.print = Print::before(self.cursor.place(), archive.before());
             self.broken_off = None;
         }
         if matches!(result, Ok(Turn::AtEnd)) {
@@ -479,6 +518,19 @@ impl Tail {
         }
         self.changed = true;
         result
+    }
+
+    /// Since when what it held is nowhere to be read.
+    pub(super) fn gone_since(&self) -> Option<Instant> {
+        self.cut.or(self.missing).filter(|_| !self.is_open())
+    }
+
+    /// Closes the records that were open when the file was put away: their rest does not come.
+    pub(super) fn give_up_open(&mut self, collected: &mut Collected) {
+        if self.cursor.open.is_some() && !self.is_unpacking() {
+            self.cursor.scanner().finish(collected);
+            self.changed = true;
+        }
     }
 
     /// Tells once of a compressed file whose end does not come.
@@ -501,6 +553,21 @@ impl Tail {
         }
         Some((self.id.to_string(), Some(written(&self.cursor)?)))
     }
+}
+
+/// What stands before a place of a file.
+pub(super) fn print_at(file: &File, place: u64) -> io::Result<Print> {
+    let start = place.saturating_sub(RECENT as u64);
+    let mut before = Vec::new();
+    read_at(file, start, (place - start) as usize, &mut before)?;
+    Ok(Print::of(&before))
+}
+
+/// Whether a text ends with the outcome of an access, of which more may be missing.
+fn ends_with_an_outcome(text: &[u8]) -> bool {
+    let is_of_word = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    let word = text.iter().rev().take_while(|b| is_of_word(b)).count();
+    text[..text.len() - word].ends_with(PHRASE.as_bytes())
 }
 
 /// After an end, what follows begins afresh.

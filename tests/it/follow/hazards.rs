@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use storagewatch::event::Timestamp;
+use storagewatch::event::{Outcome, Timestamp};
 use storagewatch::source::Found;
 use storagewatch::source::follow::{Follower, Options};
 
@@ -19,6 +19,7 @@ pub(super) struct Bench {
     pub(super) follower: Option<Follower>,
     pub(super) rows: std::collections::BTreeMap<String, String>,
     pub(super) found: Vec<u64>,
+    pub(super) outcomes: Vec<Outcome>,
     pub(super) deployments: Vec<Option<String>>,
     /// The deployments that the events name.
     pub(super) named: Vec<Option<String>>,
@@ -60,6 +61,7 @@ impl Bench {
             follower: None,
             rows: std::collections::BTreeMap::new(),
             found: Vec::new(),
+            outcomes: Vec::new(),
             deployments: Vec::new(),
             named: Vec::new(),
             lost: 0,
@@ -129,16 +131,17 @@ impl Bench {
         });
         for _ in 0..4 {
             let (found, rows, rotations) = (&mut self.found, &mut self.rows, &mut self.rotations);
+            let (outcomes, named) = (&mut self.outcomes, &mut self.named);
             let (lost, possible) = (&mut self.lost, &mut self.possible);
-            let named = &mut self.named;
             let (deployments, skipped, up) = (&mut self.deployments, &mut self.skipped, &mut self.up);
             let (bytes, most, trouble) = (&mut self.bytes, &mut self.most, &mut self.trouble);
             let mut send = |batch: storagewatch::source::Batch| {
                 for item in batch.found {
                     match item {
                         Found::Event(event) => {
+                            outcomes.push(event.outcome);
                             named.push(event.origin.deployment.clone());
-                            found.push(event.size_bytes.unwrap());
+                            found.extend(event.size_bytes);
                         }
                         Found::Deployment(origin) => {
                             deployments.push(origin.deployment.clone().or_else(|| batch.given.deployment.clone()));
@@ -301,19 +304,24 @@ fn a_cut_while_nobody_looked() {
 
 #[test]
 fn a_line_torn_by_a_cut_is_joined() {
-    let mut bench = Bench::new();
-    bench.write("app.log", 3);
-    let line = bench.line();
-    let (first, rest) = line.split_at(60);
-    bench.append("app.log", first);
-    bench.turn();
-    bench.copy_and_cut("app.log", "app.log.1");
-    bench.append("app.log", rest);
-    bench.write("app.log", 1);
-    bench.check();
-    bench.kill();
-    bench.write("app.log", 2);
-    bench.check();
+    for down in [false, true] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 3);
+        let line = bench.line();
+        let (first, rest) = line.split_at(60);
+        bench.append("app.log", first);
+        bench.turn();
+        if down {
+            bench.kill();
+        }
+        bench.copy_and_cut("app.log", "app.log.1");
+        bench.append("app.log", rest);
+        bench.write("app.log", 1);
+        bench.check();
+        bench.kill();
+        bench.write("app.log", 2);
+        bench.check();
+    }
 }
 
 #[test]
@@ -471,6 +479,94 @@ fn a_file_under_its_name_only_after_a_while() {
     bench.write("app.log.1", 1);
     bench.check();
     bench.write("app.log", 1);
+    bench.check();
+}
+
+/// Writes where it stands, as `prog > app.log` does: once the file was cut, a hole of zeros comes before what follows.
+fn write_on(bench: &mut Bench, file: &mut File, lines: usize) {
+    for _ in 0..lines {
+        let line = bench.line();
+        file.write_all(line.as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn a_writer_that_goes_on_where_it_stood_when_its_file_was_cut() {
+    for down in [false, true] {
+        let mut bench = Bench::new();
+        let mut file = OpenOptions::new().write(true).open(bench.path("app.log")).unwrap();
+        for round in 0..6 {
+            write_on(&mut bench, &mut file, 30);
+            if !down {
+                bench.check();
+            }
+            for n in [2, 1] {
+                if is_there(&bench.path(&format!("app.log.{n}"))) {
+                    bench.rename(&format!("app.log.{n}"), &format!("app.log.{}", n + 1));
+                }
+            }
+            bench.copy_and_cut("app.log", "app.log.1");
+            if down && round % 2 == 1 {
+                bench.kill();
+                bench.check();
+                bench.kill();
+            }
+            if is_there(&bench.path("app.log.3")) && (!down || round % 2 == 1) {
+                fs::remove_file(bench.path("app.log.3")).unwrap();
+            }
+            write_on(&mut bench, &mut file, 11);
+            if !down {
+                bench.check();
+            }
+        }
+        bench.check();
+        bench.passed += Duration::from_secs(20);
+        bench.check();
+    }
+}
+
+/// A record of several lines, and where its first one ends.
+fn long_record(bench: &mut Bench) -> (String, String) {
+    bench.next += 1;
+    let head = "11/23/2026, 8:27:21 AM [CONVEX A(zip:run)] [LOG] 'Storage access: direct-failed' {\n".to_owned();
+    (head, format!("  storageId: 'kg1',\n  size: {}\n}}\n", bench.next))
+}
+
+#[test]
+fn a_record_that_is_open_at_a_cut_goes_on_in_the_file() {
+    for down in [false, true] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 2);
+        let (head, rest) = long_record(&mut bench);
+        bench.append("app.log", &head);
+        bench.turn();
+        if down {
+            bench.kill();
+        }
+        bench.copy_and_cut("app.log", "app.log.1");
+        if !down {
+            bench.turn();
+            bench.kill();
+        }
+        bench.append("app.log", &rest);
+        bench.write("app.log", 1);
+        bench.check();
+    }
+}
+
+#[test]
+fn a_record_that_is_open_at_a_cut_without_a_copy_is_closed() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 2);
+    let (head, rest) = long_record(&mut bench);
+    bench.append("app.log", &(head + rest.trim_end_matches("}\n")));
+    bench.turn();
+    File::create(bench.path("app.log")).unwrap();
+    bench.write("app.log", 1);
+    bench.turn();
+    bench.passed += Duration::from_secs(11);
+    bench.check();
+    bench.kill();
     bench.check();
 }
 

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 use storagewatch::config::DeploymentTemplate;
+use storagewatch::event::Outcome;
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -406,4 +407,74 @@ fn what_cannot_be_read_is_told_until_it_can() {
     bench.write("broken.log", 1);
     bench.check();
     assert_eq!((bench.up, bench.trouble.clone()), (true, None));
+}
+
+#[test]
+fn a_rotation_while_the_paths_are_changed_is_no_first_sight() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.log"), "").unwrap();
+    let mut bench = Bench::of(directory, &["a.log"]);
+    bench.turn();
+    bench.kill();
+    bench.write("a.log", 3);
+    bench.rename("a.log", "a.log.1");
+    bench.write("a.log", 5);
+    bench.options.paths = vec![bench.path("*.log").to_str().unwrap().to_owned()];
+    bench.check();
+}
+
+#[test]
+fn what_rotation_makes_of_a_file_behind_a_link_is_found() {
+    let mut bench = Bench::new();
+    fs::create_dir(bench.path("pods")).unwrap();
+    fs::create_dir(bench.path("links")).unwrap();
+    fs::write(bench.path("pods/0.log"), "").unwrap();
+    std::os::unix::fs::symlink(bench.path("pods/0.log"), bench.path("links/a.log")).unwrap();
+    bench.options.paths = vec![bench.path("links/*.log").to_str().unwrap().to_owned()];
+    bench.kill();
+    bench.turn();
+    bench.write("pods/0.log", 3);
+    bench.check();
+    bench.kill();
+    for n in 1..4 {
+        bench.write("pods/0.log", 5);
+        bench.rename("pods/0.log", &format!("pods/0.log.2026112{n}-231502"));
+    }
+    bench.compress("pods/0.log.20261122-231502");
+    bench.write("pods/0.log", 1);
+    bench.check();
+    bench.kill();
+    bench.check();
+}
+
+#[test]
+fn directories_on_the_way_of_a_pattern_are_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("pods/p1/c")).unwrap();
+    let mut bench = Bench::of(directory, &["pods/*/*/*.log"]);
+    bench.turn();
+    let watched = bench.follower.as_ref().unwrap().directories();
+    for way in ["pods", "pods/p1", "pods/p1/c"] {
+        assert!(watched.contains(&bench.path(way)), "{way} of {watched:?}");
+    }
+    bench.write("pods/p1/c/0.log", 2);
+    bench.check();
+}
+
+#[test]
+fn a_word_that_a_rotation_may_have_cut_is_no_outcome() {
+    for (begun, rest, outcome) in [("direct", "-failed", Outcome::Other), ("direct ", "", Outcome::Direct)] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 1);
+        bench.append("app.log", &format!("Storage access: {begun}"));
+        bench.turn();
+        bench.rename("app.log", "app.log.1");
+        bench.append("app.log", "x\n");
+        bench.turn();
+        bench.passed += Duration::from_secs(6);
+        bench.turn();
+        bench.append("app.log.1", &format!("{rest} {{ size: 2 }}\n"));
+        bench.turn();
+        assert_eq!(bench.outcomes, [Outcome::Direct, outcome]);
+    }
 }
