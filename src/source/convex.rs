@@ -5,8 +5,8 @@
 //! it is told. The cursor becomes durable with the counts, so no key of a record is needed to count it once.
 //!
 //! A backend that was started anew with its clock set back gives new entries cursors that lie before ours, and would
-//! never show them. Where its clock stands before our cursor, all it keeps is read again, and what stands behind the
-//! last entry that was seen is new; where that entry is not there, all of it is.
+//! never show them. Where its clock stands before our cursor, or it was not asked for a while, all it keeps is read
+//! again, and what stands behind the last entry that was seen is new; where that entry is not there, all of it is.
 
 mod answer;
 mod api;
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -38,6 +38,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// Addresses that were polled before and of which it is kept how far.
 const OTHERS: usize = 8;
+
+/// Who does not answer for longer may have been started anew, and have set its clock back and forth again.
+const BLINK: Duration = Duration::from_secs(5);
 
 /// What to poll, and what is known of it.
 #[derive(Clone, Debug)]
@@ -83,6 +86,10 @@ pub struct Poller {
     origin: Arc<Origin>,
     scanner: Scanner,
     attempts: u32,
+    /// Since when it does not answer.
+    down_since: Option<Instant>,
+    /// Whether it may have been started anew while nobody asked it.
+    looks_back: bool,
     up: bool,
     /// What went wrong last.
     trouble: Option<Arc<str>>,
@@ -121,6 +128,8 @@ impl Poller {
             origin: Arc::default(),
             scanner: Scanner::new(),
             attempts: 0,
+            down_since: None,
+            looks_back: true,
             up: false,
             trouble: None,
             said: BTreeSet::new(),
@@ -133,6 +142,7 @@ impl Poller {
         if options.asked.url != self.options.asked.url {
             self.place = turn_to(&options.asked.url, self.place.take(), &mut self.others);
             self.origin = Arc::default();
+            self.looks_back = true;
         }
         // What is wrong is said again: somebody may have tried to mend it.
         self.said.clear();
@@ -179,6 +189,7 @@ impl Poller {
         loop {
             let Err(End::Trouble(trouble)) = self.poll(&client, now, send).await else { return };
             self.attempts += 1;
+            self.down_since.get_or_insert_with(Instant::now);
             self.up = false;
             let text = trouble.to_string();
             self.trouble = Some(Arc::from(clip(&text, TROUBLE)));
@@ -212,7 +223,11 @@ impl Poller {
             // It is told to the second, and no cursor lies ahead of it as it should run.
             date.zip(cursor).is_some_and(|(date, cursor)| ((date.0 + 1000) as f64) < cursor)
         };
-        let mut reads_again = may_hide(self.place.as_ref(), date);
+        let hides = may_hide(self.place.as_ref(), date);
+        self.looks_back |= self.down_since.is_some_and(|since| since.elapsed() > BLINK);
+        // Without an entry to recognise there is nothing to look back to.
+        let mut looks_back = self.looks_back && self.place.as_ref().is_some_and(|place| place.last.is_some()) && !hides;
+        let mut reads_again = hides || looks_back;
         // Whether its clock was looked at since something was last asked for with our cursor and answered.
         let mut is_checked = reads_again;
         self.meet(origin, now, send)?;
@@ -255,6 +270,12 @@ impl Poller {
                         self.take(answer, reads_again, start, now(), send)?;
                         reads_again = false;
                     }
+                    (looks_back, self.looks_back) = (false, false);
+                }
+                // What was passed over before stands in the way of a look back, and not behind the cursor.
+                Body::TooLarge(_) if looks_back => {
+                    (reads_again, looks_back, self.looks_back) = (false, false, false);
+                    continue;
                 }
                 Body::TooLarge(tail) => {
                     let end = answer::cursor_at_end(&tail).ok_or_else(|| not_the_api(&url, "it is too large"))?;
@@ -307,6 +328,7 @@ impl Poller {
     /// Notes that the deployment answers.
     fn is_up(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
         self.attempts = 0;
+        self.down_since = None;
         if !std::mem::take(&mut self.said).is_empty() {
             tracing::info!("source '{}': the deployment answers again", self.options.asked.name);
         }
@@ -338,7 +360,15 @@ impl Poller {
         place.cursor = Some(answer.cursor.to_owned());
         // From the end, nothing is history: what was logged before and ends now belongs to what ends now.
         let history = if self.options.from_beginning { start } else { i64::MIN };
-        let (found, mut counts) = self.read(&answer, is_first.then_some(Timestamp(history)));
+        // Read again without a seam, it was all logged since, or else its entries are written differently now: then they
+        // are known by what they say.
+        let may_repeat = is_first || (again && !has_seam);
+        let was_read = !answer.is_empty();
+        let (found, mut counts) = if was_read {
+            self.read(&answer, may_repeat.then_some(Timestamp(if is_first { history } else { i64::MIN })))
+        } else {
+            Default::default()
+        };
         counts.possible_losses += u64::from(may_miss);
         if may_miss && !std::mem::replace(&mut self.said_loss, true) {
             tracing::warn!(
@@ -348,7 +378,7 @@ impl Poller {
             );
         }
         self.up = true;
-        self.hand_over(found, counts, true, read_at, send)
+        self.hand_over(found, counts, was_read, read_at, send)
     }
 
     /// Goes past an answer that exceeds every bound.

@@ -65,6 +65,7 @@ struct State {
     long_poll: Duration,
     /// What a question that waited in vain is answered with instead of an empty answer; 0 breaks it off.
     in_vain: Option<u16>,
+    packs: bool,
     mood: Mood,
     info: Option<String>,
     name: Option<String>,
@@ -104,6 +105,7 @@ impl Backend {
             clock_ahead_ms: 0,
             long_poll: LONG_POLL,
             in_vain: None,
+            packs: false,
             mood: Mood::Well,
             info: Some(r#"{"kind":"selfHosted"}"#.to_owned()),
             name: Some("quiet-lemur".to_owned()),
@@ -158,6 +160,11 @@ impl Backend {
     /// Lets something stand in between that does not wait for as long as the backend.
     pub(crate) fn set_in_vain(&self, status: u16) {
         self.state().in_vain = Some(status);
+    }
+
+    /// Lets something in between pack its answers.
+    pub(crate) fn pack(&self) {
+        self.state().packs = true;
     }
 
     /// Begins anew: who waits is sent away, and the ring is empty.
@@ -348,12 +355,16 @@ fn serve(stream: &TcpStream, shared: &(Mutex<State>, Condvar)) -> std::io::Resul
         let cursor = cursor.map(|cursor| cursor.replace("%2B", "+"));
         let asked = Asked { path: path.to_owned(), cursor, head: head.clone() };
         let Some((status, body)) = answer(&asked, shared) else { return Ok(()) };
-        let date = shared.0.lock().unwrap().date();
+        let (date, packs) = {
+            let state = shared.0.lock().unwrap();
+            (state.date(), state.packs)
+        };
+        let encoding = if packs { "Content-Encoding: gzip\r\n" } else { "" };
         let mut out = stream;
         let location = if (300..400).contains(&status) { "Location: https://elsewhere.example/\r\n" } else { "" };
         write!(
             out,
-            "HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Type: application/json\r\n{location}Content-Length: {}\r\n\r\n",
+            "HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Type: application/json\r\n{location}{encoding}Content-Length: {}\r\n\r\n",
             body.len()
         )?;
         out.write_all(body.as_bytes())?;

@@ -364,6 +364,10 @@ fn the_intake_serves_webhooks_under_any_host_and_nothing_else_and_the_page_serve
         let answer = ask("POST", path, "localhost");
         assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }
+    // Who posts to a webhook that is not there loses what it posts; it is told, and not for each.
+    ask("POST", "/ingest/other", "localhost");
+    let log = daemon.log();
+    assert_eq!(log.matches("answered 404: no webhook is at /ingest/").count(), 1, "{log}");
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
         let answer = ask(method, "/ingest/cloud", "localhost");
         assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: POST"), "{method}: {answer}");
@@ -460,6 +464,9 @@ fn what_is_no_whole_json_is_refused_and_counts_nothing() {
 fn a_body_that_does_not_come_in_time_is_not_waited_for() {
     let place = Place::new(CLOUD);
     let mut daemon = place.start();
+    // Nor is one that says nothing at all, though anybody may connect.
+    let mut silent = TcpStream::connect(intake(&daemon)).unwrap();
+    silent.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut stream = TcpStream::connect(intake(&daemon)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = format!(
@@ -473,6 +480,7 @@ fn a_body_that_does_not_come_in_time_is_not_waited_for() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!((8..15).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     assert_eq!(requests(&mut daemon, "408"), 1);
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "it is closed");
     daemon.stop();
 }
 
