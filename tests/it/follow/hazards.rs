@@ -559,7 +559,7 @@ fn a_record_that_is_open_at_a_cut_without_a_copy_is_closed() {
     let mut bench = Bench::new();
     bench.write("app.log", 2);
     let (head, rest) = long_record(&mut bench);
-    bench.append("app.log", &(head + rest.trim_end_matches("}\n")));
+    bench.append("app.log", &(head + &rest.replace("\n}\n", ",\n  note: 'n'\n")));
     bench.turn();
     File::create(bench.path("app.log")).unwrap();
     bench.write("app.log", 1);
