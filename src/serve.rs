@@ -12,7 +12,7 @@ mod routes;
 mod status;
 mod stream;
 
-pub(crate) use connections::{Room, accept};
+pub(crate) use connections::accept;
 
 use crate::alert::notifier::Page;
 use crate::event::Timestamp;
@@ -22,17 +22,12 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Connections that are served at a time.
 const CONNECTIONS: usize = 64;
-
-/// How long a client may take to send a request's head, and how long a connection may idle between requests: longer than
-/// scrapers wait from one scrape to the next.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// What the routes show and use.
 #[derive(Clone, Debug)]
@@ -80,6 +75,6 @@ pub async fn serve(
         stop.await;
         drop(stopping);
     };
-    accept(listener, router, Room { connections: CONNECTIONS, head_timeout: HEAD_TIMEOUT }, stop).await;
+    accept(listener, router, CONNECTIONS, stop).await;
     Ok(())
 }

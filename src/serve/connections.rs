@@ -6,7 +6,8 @@
 
 use super::patience::{Headway, Patient};
 use axum::Router;
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -14,6 +15,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -32,27 +35,25 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait where the system gives no connection, for want of file descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What clients may take up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
-    /// Connections that are served at a time.
-    pub(crate) connections: usize,
-    /// How long a client may take to send a request's head, and how long a connection may idle between requests.
-    pub(crate) head_timeout: Duration,
-}
+/// How long a client that has connected may take to send its first request's head.
+const FIRST_HEAD: Duration = Duration::from_secs(10);
 
-/// Serves a router until `stop`.
+/// How long a connection may idle between requests, and the head of a further one take: longer than senders and scrapers
+/// wait from one to the next, for a connection that is closed in that very moment looks like an error to them.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Serves a router on so many connections at a time, until `stop`.
 pub(crate) async fn accept(
     listener: TcpListener,
     router: Router,
-    room: Room,
+    most: usize,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let (stopping, told) = watch::channel(());
     let mut connections = Connections::default();
     let mut stop = pin!(stop);
     loop {
-        let has_room = connections.make_room(room.connections);
+        let has_room = connections.make_room(most);
         tokio::select! {
             () = &mut stop => break,
             () = connections.ended() => {}
@@ -60,7 +61,7 @@ pub(crate) async fn accept(
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
                     let (router, told) = (router.clone(), told.clone());
-                    connections.serve(stream, |stream| connection(stream, peer, router, room.head_timeout, told));
+                    connections.serve(stream, |stream| connection(stream, peer, router, told));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "no connection could be accepted");
@@ -122,19 +123,29 @@ impl Connections {
 }
 
 /// Serves one connection until it closes, and once the server stops, until the answer under way is finished.
-async fn connection(
-    stream: Patient,
-    peer: SocketAddr,
-    router: Router,
-    head_timeout: Duration,
-    mut stopping: watch::Receiver<()>,
-) {
-    let service = TowerToHyperService::new(router.layer(axum::Extension(ConnectInfo(peer))));
+async fn connection(stream: Patient, peer: SocketAddr, router: Router, mut stopping: watch::Receiver<()>) {
+    let asked = Arc::new(AtomicBool::new(false));
+    let ask = {
+        let asked = Arc::clone(&asked);
+        move |request: Request, next: Next| {
+            asked.store(true, Ordering::Relaxed);
+            next.run(request)
+        }
+    };
+    let router = router.layer(axum::Extension(ConnectInfo(peer))).layer(from_fn(ask));
+    let service = TowerToHyperService::new(router);
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(head_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let silence = async {
+        sleep(FIRST_HEAD).await;
+        if asked.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = silence => return tracing::debug!(%peer, "a connection was silent"),
         _ = stopping.changed() => {
             connection.as_mut().graceful_shutdown();
             connection.await

@@ -7,7 +7,7 @@
 use crate::attribute::Given;
 use crate::config::{Config, Declared, WebhookSource};
 use crate::ledger::Message;
-use crate::serve::{Room, accept};
+use crate::serve::accept;
 use crate::source::webhook::{Credentials, Endpoint, Ingest, Requests};
 use anyhow::Context;
 use std::net::{SocketAddr, TcpListener};
@@ -19,8 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-/// The world reaches this listener: who connects and says nothing makes room soon.
-const ROOM: Room = Room { connections: 256, head_timeout: Duration::from_secs(10) };
+/// Connections at a time.
+const CONNECTIONS: usize = 256;
 
 /// How long requests under way are waited for at a stop.
 const FINISH: Duration = Duration::from_secs(3);
@@ -95,7 +95,7 @@ impl Intake {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             tracing::info!("webhooks are taken in at http://{}/ingest/NAME", listener.local_addr()?);
             let (stop, stopped) = oneshot::channel::<()>();
-            let served = self.runtime.spawn(accept(listener, self.ingest.router(), ROOM, async {
+            let served = self.runtime.spawn(accept(listener, self.ingest.router(), CONNECTIONS, async {
                 let _ = stopped.await;
             }));
             self.open = Some(Open { address, stop, served });
