@@ -517,7 +517,7 @@ fn each_trouble_is_told_once_and_counting_goes_on_after_it() {
         daemon.wait_for_metrics("it to be up", PATIENCE, |metrics| {
             if metrics.sum(UP, &[]) > 0.0 { Ok(()) } else { Err("it is down".to_owned()) }
         });
-        assert_eq!(daemon.log().matches(told).count(), 1, "{}", daemon.log());
+        daemon.wait_for_words(told, 1);
     }
     let said = daemon.stop();
     assert!(said.contains("answers again"), "{said}");

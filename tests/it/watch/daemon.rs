@@ -119,6 +119,18 @@ impl Daemon {
         });
     }
 
+    /// Waits until it has said this so many times. More often than that is a fault.
+    ///
+    /// What it says comes another way than what it answers, and may come later.
+    pub(crate) fn wait_for_words(&self, words: &str, times: usize) {
+        let said = wait_for(words, PATIENCE, || {
+            let log = self.log();
+            let said = log.matches(words).count();
+            if said < times { Err(log) } else { Ok(said) }
+        });
+        assert_eq!(said, times, "'{words}' in:\n{}", self.log());
+    }
+
     /// What it has said so far.
     pub(crate) fn log(&self) -> String {
         self.log.text()

@@ -148,8 +148,7 @@ fn a_wrong_configuration_does_not_replace_a_right_one() {
         wait_for_reload(&mut daemon, 0.0);
         append(&log, "tall-newt-1", round..round + 1);
         daemon.wait_for_accesses("tall-newt-1", round + 1);
-        let said = daemon.log();
-        assert!(said.contains(&file.display().to_string()), "no {}: {said}", file.display());
+        wait_until("it to name the file", PATIENCE, || daemon.log().contains(&file.display().to_string()));
         fs::write(&file, &right).unwrap();
         daemon.signal("HUP");
         wait_for_reload(&mut daemon, 1.0);

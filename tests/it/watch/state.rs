@@ -3,7 +3,7 @@
 use super::daemon::{self, Daemon, Ended};
 use super::disk::Disk;
 use super::lines::{self, Access};
-use super::waiting::{PATIENCE, wait_for};
+use super::waiting::{PATIENCE, wait_for, wait_until};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -103,8 +103,7 @@ fn a_full_disk_delays_counts_and_loses_none() {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    let log = daemon.log();
-    assert!(log.to_lowercase().contains("no space left"), "it says why nothing is counted: {log}");
+    wait_until("it to say why nothing is counted", PATIENCE, || daemon.log().to_lowercase().contains("no space left"));
     assert_eq!(daemon.status("/-/healthy"), 200, "it still runs");
     assert_eq!(daemon.metrics().accesses("tall-heron-1"), 3, "what was counted is still shown");
     place.write("tall-heron-1", 2);

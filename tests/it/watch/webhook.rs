@@ -343,10 +343,9 @@ fn unsigned_bodies_are_taken_only_where_that_is_allowed_and_then_it_is_said_alou
     assert_eq!(post(&[("Origin", "https://evil.example")], &body), 403);
     assert_eq!(post(&[("Origin", "null"), ("Sec-Fetch-Site", "cross-site")], &body), 403);
     assert_eq!(daemon.metrics().accesses("calm-owl-7"), 1);
-    let log = daemon.log();
+    let log = daemon.stop();
     assert_eq!(log.matches("ALLOWS UNSIGNED BODIES").count(), 1, "{log}");
     assert!(!log.contains("'cloud' ALLOWS"), "{log}");
-    daemon.stop();
 }
 
 #[test]
@@ -364,10 +363,8 @@ fn the_intake_serves_webhooks_under_any_host_and_nothing_else_and_the_page_serve
         let answer = ask("POST", path, "localhost");
         assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
     }
-    // Who posts to a webhook that is not there loses what it posts; it is told, and not for each.
+    // Who posts to a webhook that is not there loses what it posts; that is said, and not for each.
     ask("POST", "/ingest/other", "localhost");
-    let log = daemon.log();
-    assert_eq!(log.matches("answered 404: no webhook is at /ingest/").count(), 1, "{log}");
     for method in ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"] {
         let answer = ask(method, "/ingest/cloud", "localhost");
         assert!(answer.starts_with("HTTP/1.1 405") && answer.contains("allow: POST"), "{method}: {answer}");
@@ -378,7 +375,8 @@ fn the_intake_serves_webhooks_under_any_host_and_nothing_else_and_the_page_serve
     }
     let page = Sender::new(daemon.address, "/ingest/cloud", SECRET).post(&body).unwrap();
     assert_eq!(page.status, 404);
-    daemon.stop();
+    let log = daemon.stop();
+    assert_eq!(log.matches("answered 404: no webhook is at /ingest/").count(), 1, "{log}");
 }
 
 #[test]
@@ -641,10 +639,7 @@ fn a_stop_answers_what_is_under_way() {
     // It has begun to read; then it is told to stop, and then the rest comes.
     std::thread::sleep(Duration::from_millis(100));
     daemon.signal("TERM");
-    wait_for("it to stop", PATIENCE, || {
-        let log = daemon.log();
-        if log.contains("stopping") { Ok(()) } else { Err(log) }
-    });
+    daemon.wait_for_words("stopping", 1);
     stream.write_all(&body[100..]).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
