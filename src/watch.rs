@@ -159,8 +159,11 @@ pub fn run(config: Config, command_line: &CommandLine) -> anyhow::Result<()> {
     let _ = stop.send(());
     let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(1), server).await });
     runtime.shutdown_background();
-    let trouble = reader.view().trouble;
-    anyhow::ensure!(committed && trouble.is_none(), "not everything was committed: {}", trouble.unwrap_or_default());
+    let trouble = reader.view().trouble.or_else(|| {
+        let late = || format!("it took longer than {STOP:?}; what files hold is read again from the last commit on");
+        (!committed).then(late)
+    });
+    anyhow::ensure!(trouble.is_none(), "not everything was committed: {}", trouble.unwrap_or_default());
     anyhow::ensure!(
         is_sound,
         "a source has failed (see above): start again, and it goes on where it stood; please report this"

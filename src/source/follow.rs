@@ -12,6 +12,7 @@ mod identity;
 mod list;
 mod meet;
 mod reader;
+mod stray;
 mod tail;
 
 use super::Batch;
@@ -23,7 +24,7 @@ use crate::decode::Decoder;
 use crate::event::{Hosting, Timestamp};
 use crate::ledger::{Rotation, SourceState, written};
 use cursor::Cursor;
-use files::{Files, Look};
+use files::{Files, Look, own};
 use identity::Inode;
 use meet::Neighbourhood;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -37,6 +38,12 @@ use tail::{Tail, Turn};
 
 /// How long a file that nobody writes to by its name must be quiet before its last line counts without a newline.
 const END: Duration = Duration::from_secs(5);
+
+/// How long a file that was deleted must be quiet before it is put away. It keeps its room on the disk as long.
+const UNLINKED: Duration = Duration::from_mins(1);
+
+/// Where more than so many deleted files are open, they are put away as others are.
+const DELETED: usize = 64;
 
 /// How long the copy of a file that was cut is looked for.
 const COPY: Duration = Duration::from_secs(10);
@@ -99,6 +106,8 @@ pub struct Follower {
     started: Option<Instant>,
     listed: bool,
     caught_up: bool,
+    /// How many deleted files are open, at the most.
+    deleted: usize,
     told: Option<SourceState>,
     told_caught_up: bool,
     /// What was said of problems that are not solved.
@@ -130,6 +139,7 @@ impl Follower {
             started: None,
             listed: false,
             caught_up: false,
+            deleted: 0,
             told: None,
             told_caught_up: false,
             problems: BTreeMap::new(),
@@ -199,6 +209,7 @@ impl Follower {
             // Before anything is read, so that what is known of all files becomes durable at once.
             self.tell(now, send);
         }
+        self.deleted = self.tails.iter().filter(|tail| tail.missing.is_some() && tail.is_open()).count();
         let mut more = false;
         for at in 0..self.tails.len() {
             more |= self.read(at, clock);
@@ -224,7 +235,8 @@ impl Follower {
     /// Reads on in one file; true if there is more.
     fn read(&mut self, at: usize, clock: Instant) -> bool {
         self.inherit(at, clock);
-        let turn = self.read_on(at, clock);
+        let stop = Arc::clone(&self.stop);
+        let turn = self.read_on(at, clock, &stop);
         if turn == Turn::Rewritten {
             self.cut(at, clock);
         }
@@ -232,7 +244,7 @@ impl Follower {
     }
 
     /// Reads on in one file.
-    fn read_on(&mut self, at: usize, clock: Instant) -> Turn {
+    fn read_on(&mut self, at: usize, clock: Instant, stop: &AtomicBool) -> Turn {
         let tail = &mut self.tails[at];
         let mut collected = Collected::with(tail.cursor.banners.clone());
         collected.found = std::mem::take(&mut tail.held_back);
@@ -240,17 +252,20 @@ impl Follower {
         if tail.is_unpacking() {
             result = tail.read_archive(&mut self.buffer, &mut collected, clock);
         } else if tail.has_changed() {
-            result = tail.read(&mut self.buffer, &mut collected, clock);
+            result = tail.read(&mut self.buffer, &mut collected, clock, stop);
         }
         tail.close_quiet(&mut collected, clock);
         tail.give_up_the_rest(&mut collected, clock);
         if tail.gone_since().is_some_and(|since| clock.duration_since(since) > COPY) {
             tail.give_up_open(&mut collected);
         }
-        let quiet = clock.duration_since(tail.grown) >= END;
-        if quiet && !tail.is_base && tail.is_open() && matches!(result, Ok(Turn::AtEnd)) {
+        let quiet = clock.duration_since(tail.grown);
+        if quiet >= END && !tail.is_base && tail.is_open() && matches!(result, Ok(Turn::AtEnd)) {
             tail.finish(&mut self.buffer, &mut collected);
-            tail.close();
+            if quiet >= UNLINKED || self.deleted > DELETED || !tail.is_unlinked() {
+                tail.close();
+                (tail.cursor.written, tail.changed) = (false, true);
+            }
         }
         collected.make_history(tail.cursor.history);
         if !collected.banners.is_empty() {
@@ -286,7 +301,7 @@ impl Follower {
         self.collected.counts.possible_losses += u64::from(old.is_busy(clock));
         let (Some(inode), banners) = (old.cursor.inode, self.collected.banners.clone()) else { return };
         let mut cursor = Cursor::new(old.cursor.path.clone(), old.cursor.base.clone(), inode, Vec::new());
-        cursor.banners = banners;
+        (cursor.banners, cursor.written) = (banners, old.cursor.written);
         let (id, is_base) = (old.id, old.is_base);
         old.orphan(clock);
         let mut tail = Tail::new(self.next_id, cursor, clock);
@@ -323,9 +338,11 @@ impl Follower {
     /// that is still open, go on in the file that was cut.
     fn read_rest(&mut self, id: u64, clock: Instant) -> (Vec<u8>, Option<Decoder>) {
         let Some(at) = self.tails.iter().position(|tail| tail.id == id) else { return Default::default() };
-        // A copy that is not what it seemed has its own turn.
+        // What belongs together is read together, also right before a stop. A copy that is not what it seemed has its own
+        // turn.
+        let on = AtomicBool::new(false);
         let is_at_end = !self.tails[at].is_open()
-            || (0..REST).map(|_| self.read_on(at, clock)).find(|turn| *turn != Turn::More) == Some(Turn::AtEnd);
+            || (0..REST).map(|_| self.read_on(at, clock, &on)).find(|turn| *turn != Turn::More) == Some(Turn::AtEnd);
         let tail = &mut self.tails[at];
         if !is_at_end || tail.cut.is_some() || tail.cursor.compressed {
             return Default::default();
@@ -340,9 +357,10 @@ impl Follower {
         let mut gone: Vec<_> = gone.filter_map(|tail| Some((tail.missing?, tail.id, &tail.cursor.base))).collect();
         if gone.len() > GONE {
             // A directory that is not there may be mounted again.
+            let parents: BTreeMap<_, _> = gone.iter().map(|(_, _, base)| (base.parent(), *base)).collect();
             let is_there: HashMap<_, _> =
-                gone.iter().filter_map(|(_, _, base)| base.parent()).map(|parent| (parent, parent.is_dir())).collect();
-            gone.retain(|(_, _, base)| base.parent().is_some_and(|parent| is_there.get(parent) == Some(&true)));
+                parents.into_iter().map(|(parent, base)| (parent, is_mounted(base))).collect();
+            gone.retain(|(_, _, base)| is_there.get(&base.parent()) == Some(&true));
         }
         // Where too many files come and go, those that have been gone for longest are forgotten early.
         let too_old = gone.len().checked_sub(GONE + 1).map(|at| {
@@ -355,9 +373,14 @@ impl Follower {
             if tail.gone_since().is_some_and(|since| clock.duration_since(since) > COPY) {
                 counts.lost_bytes += tail.lag();
                 tail.cursor.size = tail.cursor.place();
+                // A directory that is not there may be mounted again.
+                let has_vanished = tail.unseen_end && is_mounted(&tail.cursor.base);
                 if tail.cut.take().is_some() {
                     counts.possible_losses += 1;
                     tail.missing = Some(clock);
+                } else if has_vanished {
+                    counts.possible_losses += 1;
+                    (tail.unseen_end, tail.cursor.written, tail.changed) = (false, false, true);
                 }
             }
             let is_old =
@@ -403,4 +426,9 @@ impl Follower {
             self.problems.insert(path.to_owned(), why);
         }
     }
+}
+
+/// Whether the directory is there that a file was in.
+fn is_mounted(base: &Path) -> bool {
+    base.parent().is_some_and(|parent| own(parent).is_dir())
 }

@@ -4,3 +4,4 @@ mod alike;
 mod hazards;
 mod odds;
 mod random;
+mod strays;

@@ -157,7 +157,7 @@ fn plain_file(tail: &Tail) -> Option<File> {
 }
 
 /// Whether a file still holds what was read of it.
-fn holds_what_was_read(cursor: &Cursor, file: &File) -> io::Result<bool> {
+pub(super) fn holds_what_was_read(cursor: &Cursor, file: &File) -> io::Result<bool> {
     let mut head = Vec::new();
     read_at(file, 0, cursor.head.len(), &mut head)?;
     Ok(head == cursor.head && cursor.is_in(file)?)

@@ -39,6 +39,9 @@ pub(super) struct Cursor {
     pub(super) rest: Rest,
     /// Whether its deployment is known.
     pub(super) named: bool,
+    /// Whether it stood under the name that is written when it was last seen.
+    #[serde(default)]
+    pub(super) written: bool,
     /// What begins before this byte was there at first sight, and is history.
     #[serde(default)]
     pub(super) history: u64,
@@ -76,6 +79,7 @@ impl Cursor {
             compressed: false,
             rest: Rest::None,
             named: false,
+            written: false,
             history: 0,
             settled: 0,
             open: None,

@@ -247,7 +247,7 @@ fn whole(error: glob::GlobError) -> (PathBuf, io::Error) {
 }
 
 /// A directory's path, `.` where it is empty.
-fn own(directory: &Path) -> PathBuf {
+pub(super) fn own(directory: &Path) -> PathBuf {
     if directory.as_os_str().is_empty() { PathBuf::from(".") } else { directory.to_owned() }
 }
 

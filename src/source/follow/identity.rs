@@ -27,6 +27,11 @@ impl Inode {
     pub(super) fn of(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
+
+    /// The number that a directory shows.
+    pub(super) fn number(self) -> u64 {
+        self.inode
+    }
 }
 
 /// A hash of the bytes before a place in a file.

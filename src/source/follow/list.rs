@@ -92,7 +92,7 @@ impl Follower {
                         let tail = &mut self.tails[at];
                         let (path, offset) = (entry.path.display(), tail.cursor.offset);
                         tracing::debug!("{path}: not the file any more that was read up to {offset}");
-                        let was_written = tail.was_base || tail.cursor.path == tail.cursor.base;
+                        let was_written = tail.cursor.written;
                         tail.orphan(clock);
                         if was_written {
                             cut.insert(entry.inode, tail.id);
@@ -114,26 +114,7 @@ impl Follower {
                 None => unknown.push(entry),
             }
         }
-        for tail in &mut self.tails {
-            let elsewhere =
-                || tail.cursor.path.metadata().is_ok_and(|data| Some(Inode::of(&data)) == tail.cursor.inode);
-            if !found.contains(&tail.id) && tail.cursor.inode.is_some() && tail.missing.is_none() && !elsewhere() {
-                tracing::debug!("{}: gone, it was read up to {}", tail.cursor.path.display(), tail.cursor.offset);
-                tail.missing = Some(clock);
-            } else if !found.contains(&tail.id)
-                && !tail.is_open()
-                && !tail.asleep
-                && tail.missing.is_none()
-                && tail.cursor.inode.is_some()
-            {
-                // A file that only a symbolic link led to.
-                if let Some(inode) = tail.cursor.inode
-                    && let Ok(file) = open_same(&tail.cursor.path, inode)
-                {
-                    tail.open(file);
-                }
-            }
-        }
+        self.see_strays(&found, clock);
         unknown.sort_by_key(|entry| (entry.is_base, entry.modified));
         if !unknown.is_empty() {
             self.know_neighbours();
@@ -213,9 +194,9 @@ impl Follower {
         tail.is_base = entry.is_base;
         tail.missing = None;
         tail.asleep = false;
-        if tail.cursor.path != entry.path {
+        if tail.cursor.path != entry.path || tail.cursor.written != entry.is_base {
             tail.cursor.path.clone_from(&entry.path);
-            tail.changed = true;
+            (tail.cursor.written, tail.changed) = (entry.is_base, true);
         }
         if tail.wants_unpacking(entry.look()) {
             self.unpack(at, entry);

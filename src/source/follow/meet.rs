@@ -53,7 +53,7 @@ impl Follower {
             }
         }
         let mut cursor = Cursor::new(entry.path.clone(), entry.base.clone(), entry.inode, head);
-        cursor.compressed = compressed;
+        (cursor.compressed, cursor.written) = (compressed, entry.is_base);
         let history = is_first && !(self.options.from_beginning && entry.is_base);
         let file = open_same(&entry.path, entry.inode)?;
         tracing::debug!("{}: a new file, {} bytes", entry.path.display(), entry.size);

@@ -14,6 +14,8 @@ use crate::scan::{Scanner, Splitter, Window, first_byte};
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 /// How long a record stays open without a new line in its stream.
@@ -59,6 +61,8 @@ pub(super) struct Tail {
     pub(super) was_base: bool,
     /// How it looked when it was compared with what is known of it.
     pub(super) checked: Option<Look>,
+    /// Whether more may have been written to it before it went missing, while nobody had it open.
+    pub(super) unseen_end: bool,
     /// Since when it is cut and its copy was not found.
     pub(super) cut: Option<Instant>,
     /// What was found in it and is still to be handed over.
@@ -77,6 +81,8 @@ struct Open {
     scanner: Scanner,
     /// How many lines had been fed, and when that was seen.
     mark: Option<(Instant, u64)>,
+    /// Up to where it was taken for whole.
+    finished: Option<u64>,
 }
 
 /// How reading ended.
@@ -107,6 +113,7 @@ impl Tail {
             is_base: false,
             was_base: false,
             checked: None,
+            unseen_end: false,
             cut: None,
             held_back: Vec::new(),
             lost: 0,
@@ -119,7 +126,7 @@ impl Tail {
     /// The file under its inode is another one now: what this one held can only be in a copy.
     pub(super) fn orphan(&mut self, clock: Instant) {
         self.close();
-        self.cursor.inode = None;
+        (self.cursor.inode, self.cursor.written) = (None, false);
         (self.is_base, self.was_base) = (false, false);
         self.cut = Some(clock);
         // Nothing was ever seen in it.
@@ -164,7 +171,9 @@ impl Tail {
         self.cursor.path.clone_from(&entry.path);
         self.cursor.compressed = compressed;
         self.asleep = false;
-        (self.missing, self.cut, self.checked, self.changed) = (None, None, Some(entry.look()), true);
+        self.cursor.written = entry.is_base;
+        (self.missing, self.unseen_end) = (None, false);
+        (self.cut, self.checked, self.changed) = (None, Some(entry.look()), true);
         self.grown = clock;
         self.seen = None;
         Ok(true)
@@ -209,6 +218,11 @@ impl Tail {
         self.open.is_some()
     }
 
+    /// Whether no name leads to the open file any more.
+    pub(super) fn is_unlinked(&self) -> bool {
+        self.file().and_then(|file| file.metadata().ok()).is_some_and(|metadata| metadata.nlink() == 0)
+    }
+
     /// The open file's size and place.
     pub(super) fn file(&self) -> Option<&File> {
         self.open.as_ref().map(|open| open.splitter.reader_ref().file())
@@ -221,7 +235,7 @@ impl Tail {
         let expected = (self.cursor.place(), self.cursor.print.clone());
         let reader = Reader::new(file, self.cursor.carried.clone(), from, self.cursor.head.clone(), expected);
         let scanner = self.cursor.scanner();
-        self.open = Some(Open { splitter: Splitter::resume(reader, start), scanner, mark: None });
+        self.open = Some(Open { splitter: Splitter::resume(reader, start), scanner, mark: None, finished: None });
     }
 
     /// Puts the file away; the cursor says how to go on.
@@ -330,8 +344,14 @@ impl Tail {
         self.cursor.size.saturating_sub(self.cursor.place())
     }
 
-    /// Reads on. `buffer` is lent.
-    pub(super) fn read(&mut self, buffer: &mut Vec<u8>, collected: &mut Collected, now: Instant) -> io::Result<Turn> {
+    /// Reads on, until it is told to stop. `buffer` is lent.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        collected: &mut Collected,
+        now: Instant,
+        stop: &AtomicBool,
+    ) -> io::Result<Turn> {
         if let Some(open) = &self.open
             && self.begins_anew(open)?
         {
@@ -339,7 +359,7 @@ impl Tail {
         }
         let Some(open) = &mut self.open else { return Ok(Turn::AtEnd) };
         let metadata = open.splitter.reader_ref().file().metadata()?;
-        let began = open.splitter.offset();
+        let (began, place) = (open.splitter.offset(), open.splitter.reader_ref().place());
         let mut turn = Turn::More;
         while open.splitter.offset() - began < TURN {
             let Some(window) = open.splitter.next_window(std::mem::take(buffer)) else { break };
@@ -358,11 +378,14 @@ impl Tail {
             }
             open.scanner.scan(&window, collected);
             *buffer = window.into_buffer();
-            self.grown = now;
             open.mark = None;
-            if turn == Turn::Rewritten {
+            if turn == Turn::Rewritten || stop.load(Ordering::Relaxed) {
                 break;
             }
+        }
+        // Also by a part of a line.
+        if open.splitter.reader_ref().place() > place {
+            self.grown = now;
         }
         if open.splitter.offset() > began {
             self.growths.push_back(now);
@@ -429,7 +452,9 @@ impl Tail {
 
     /// Takes the last line without its newline, and closes all that is open: nothing more is expected.
     pub(super) fn finish(&mut self, buffer: &mut Vec<u8>, collected: &mut Collected) {
-        let Some(open) = &mut self.open else { return };
+        let place = self.read_to();
+        let Some(open) = self.open.as_mut().filter(|open| open.finished != Some(place)) else { return };
+        open.finished = Some(place);
         // The word that such a line ends with may be only the beginning of what was meant.
         let is_doubtful = ends_with_an_outcome(open.splitter.partial());
         let (from, known) = (open.splitter.offset(), collected.found.len());

@@ -109,14 +109,23 @@ impl Daemon {
         });
     }
 
-    /// Waits until this many accesses of a deployment are counted. More than that is a fault at once.
+    /// Waits until this many accesses of a deployment are counted. More than that is a fault at once. As long as it goes
+    /// on counting, that is waited for.
     pub(crate) fn wait_for_accesses(&mut self, deployment: &str, expected: u64) {
-        let what = format!("{expected} accesses of {deployment}");
-        self.wait_for_metrics(&what, PATIENCE, |metrics| {
-            let counted = metrics.accesses(deployment);
-            assert!(counted <= expected, "{counted} accesses of {deployment} are counted, there were {expected}");
-            if counted == expected { Ok(()) } else { Err(format!("{counted}")) }
-        });
+        let mut before = None;
+        loop {
+            let what = format!("more than {before:?}, of {expected}, accesses of {deployment}");
+            let mut counted = 0;
+            self.wait_for_metrics(&what, PATIENCE, |metrics| {
+                counted = metrics.accesses(deployment);
+                assert!(counted <= expected, "{counted} accesses of {deployment} are counted, there were {expected}");
+                if counted == expected || Some(counted) > before { Ok(()) } else { Err(format!("{counted}")) }
+            });
+            if counted == expected {
+                return;
+            }
+            before = Some(counted);
+        }
     }
 
     /// Waits until it has said this so many times. More often than that is a fault.
