@@ -22,7 +22,7 @@ pub use convex::cli_text::Banner;
 pub(crate) use convex::cli_text::host_of;
 pub use decoder::Decoder;
 pub(crate) use decoder::{goes_on_with, mark_of};
-pub(crate) use document::may_begin_at;
+pub(crate) use document::{MAX_BEGINNING, may_begin_at};
 pub use first::{body_origin, first_origin};
 pub(crate) use message::cause::classify;
 

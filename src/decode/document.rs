@@ -118,7 +118,7 @@ impl Document {
 }
 
 /// How long a line may be that begins a document.
-const MAX_BEGINNING: usize = 64;
+pub(crate) const MAX_BEGINNING: usize = 64;
 
 /// Whether a document may begin with a line that stands somewhere in an input.
 pub(crate) fn may_begin_at(line: &[u8]) -> bool {

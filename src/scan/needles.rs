@@ -5,7 +5,7 @@
 //! take a search for a dozen words, at a third of that; it passes over lines that begin like Convex's own JSON, in which
 //! none of it can stand.
 
-use crate::decode::may_begin_at;
+use crate::decode::{MAX_BEGINNING, may_begin_at};
 use crate::event::{OVERFLOW, PHRASE};
 use aho_corasick::{AhoCorasick, packed};
 use memchr::memmem::Finder;
@@ -115,9 +115,20 @@ impl Next {
 }
 
 impl Found {
-    /// Notes what a line's length and its first bytes show.
+    /// Notes what a line's length and its first bytes show. A length that shows nothing, as most do, costs one
+    /// comparison.
     #[inline]
     fn line(&mut self, start: usize, line: &[u8]) {
+        const SHORT: usize = MAX_BEGINNING + 1;
+        if line.len().wrapping_sub(SHORT) > super::MAX_LINE - SHORT
+            && (line.len() > super::MAX_LINE || matches!(line.first(), Some(b'{' | b'[')))
+        {
+            self.odd_line(start, line);
+        }
+    }
+
+    #[inline(never)]
+    fn odd_line(&mut self, start: usize, line: &[u8]) {
         self.oversize += u64::from(super::is_oversize(line));
         if may_begin_at(line) {
             self.brackets.push(start);

@@ -2,12 +2,12 @@
 
 use super::super::Found;
 use super::super::collect::Collected;
-use super::archive::Archive;
+use super::archive::Unpacking;
 use super::cursor::{Cursor, Rest};
 use super::files::{Entry, Look};
 use super::identity::{HEAD, Print, RECENT, agree, is_distinctive, open_same, read_at};
 use super::reader::Reader;
-use crate::decode::{Decoder, first_origin, goes_on_with};
+use crate::decode::{Decoder, first_origin};
 use crate::event::{Outcome, PHRASE};
 use crate::ledger::{Skipped, written};
 use crate::scan::{Scanner, Splitter, Window, first_byte};
@@ -20,9 +20,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// How long a record stays open without a new line in its stream.
 const QUIET: Duration = Duration::from_millis(500);
-
-/// How long the end of a compressed file is waited for, from when it last grew, until it is told as missing.
-const BROKEN_OFF: Duration = Duration::from_mins(1);
 
 /// How much of a file that is passed over is looked at, at its beginning and before its end.
 const LOOKED_AT: usize = 64 * 1024;
@@ -41,9 +38,7 @@ pub(super) struct Tail {
     pub(super) id: u64,
     pub(super) cursor: Cursor,
     open: Option<Open>,
-    archive: Option<Archive>,
-    /// Since when a compressed file breaks off.
-    broken_off: Option<Instant>,
+    unpacking: Unpacking,
     /// Whether the source's paths do not lead to it any more.
     pub(super) asleep: bool,
     /// When it last grew.
@@ -102,8 +97,7 @@ impl Tail {
             id,
             cursor,
             open: None,
-            archive: None,
-            broken_off: None,
+            unpacking: Unpacking::default(),
             asleep: false,
             grown: clock,
             growths: VecDeque::new(),
@@ -243,9 +237,7 @@ impl Tail {
         if let Some(open) = self.open.take() {
             self.cursor.keep(&open.scanner);
         }
-        if let Some(archive) = self.archive.take() {
-            self.cursor.keep(&archive.scanner);
-        }
+        self.unpacking.put_away(&mut self.cursor);
     }
 
     /// Puts the file away until the source's paths lead to it again.
@@ -482,28 +474,18 @@ impl Tail {
 
     /// Whether a compressed file is to be opened: its end is wanted, and it has changed since it broke off.
     pub(super) fn wants_unpacking(&self, look: Look) -> bool {
-        let is_wanted = self.cursor.compressed && self.cursor.rest != Rest::None && self.archive.is_none();
-        is_wanted && (self.broken_off.is_none() || self.checked != Some(look))
+        let is_wanted = self.cursor.compressed && self.cursor.rest != Rest::None;
+        is_wanted && self.unpacking.is_due(self.checked != Some(look))
     }
 
     /// Goes on in a compressed file.
     pub(super) fn unpack(&mut self, reader: Box<dyn Read + Send>) {
-        let scanner = self.cursor.scanner();
-        let carried = &mut self.cursor.carried;
-        if self.cursor.offset == 0 && !carried.is_empty() && !carried.ends_with(b"\n") {
-            let first = self.cursor.head.split(|b| *b == b'\n').next().unwrap_or_default();
-            if !goes_on_with(carried, first) {
-                carried.push(b'\n');
-            }
-        }
-        // What was left over from another file stands before it, compressed or not.
-        let reader = Box::new(io::Cursor::new(carried.clone()).chain(reader));
-        self.archive = Some(Archive::new(reader, self.cursor.offset, scanner));
+        self.unpacking.begin(&mut self.cursor, reader);
     }
 
     /// Whether a compressed file is being read.
     pub(super) fn is_unpacking(&self) -> bool {
-        self.archive.is_some()
+        self.unpacking.is_under_way()
     }
 
     /// Reads on in a compressed file.
@@ -513,36 +495,8 @@ impl Tail {
         collected: &mut Collected,
         now: Instant,
     ) -> io::Result<Turn> {
-        let Some(archive) = &mut self.archive else { return Ok(Turn::AtEnd) };
-        let (named, before) = (&mut self.cursor.named, self.cursor.offset);
-        let result = archive.read(TURN, buffer, |window, scanner| {
-            if !*named && window.offset(window.new_from()) == 0 && !window.is_empty() {
-                *named = true;
-                collected.found.extend(first_origin(window.bytes()).map(Found::Deployment));
-            }
-            scanner.scan(window, collected);
-        });
-        if archive.offset() > before {
-            self.cursor.offset = archive.offset();
-            self.cursor.print = Print::before(self.cursor.place(), archive.before());
-            self.broken_off = None;
-        }
-        if matches!(result, Ok(Turn::AtEnd)) {
-            archive.scanner.finish(collected);
-            self.cursor.rest = Rest::None;
-        }
-        collected.seen(archive.scanner.take_counts());
-        self.cursor.keep(&archive.scanner);
-        match result {
-            Ok(Turn::AtEnd) => (self.archive, self.cursor.open, self.broken_off) = (None, None, None),
-            Err(_) => {
-                self.archive = None;
-                self.broken_off.get_or_insert(now);
-            }
-            Ok(_) => {}
-        }
-        self.changed = true;
-        result
+        self.changed |= self.is_unpacking();
+        self.unpacking.read(&mut self.cursor, TURN, buffer, collected, now)
     }
 
     /// Since when what it held is nowhere to be read.
@@ -560,8 +514,7 @@ impl Tail {
 
     /// Tells once of a compressed file whose end does not come.
     pub(super) fn give_up_the_rest(&mut self, collected: &mut Collected, now: Instant) {
-        let is_late = self.broken_off.is_some_and(|since| now.duration_since(since) > BROKEN_OFF);
-        if is_late && self.cursor.rest == Rest::End {
+        if self.cursor.rest == Rest::End && self.unpacking.is_late(now) {
             collected.counts.skip(Skipped::BrokenOff, 1);
             (self.cursor.rest, self.changed) = (Rest::Told, true);
         }
