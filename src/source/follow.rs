@@ -28,7 +28,6 @@ use files::{Files, Look, own};
 use identity::Inode;
 use meet::Neighbourhood;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -284,40 +283,46 @@ impl Follower {
 
     /// A file was cut and is written anew: what was not read of it may be in a copy.
     fn cut(&mut self, at: usize, clock: Instant) {
+        if let Some(new) = self.replace(at, clock) {
+            self.list(clock);
+            self.inherit(new, clock);
+        }
+    }
+
+    /// Takes what is in a file that was cut for another one, which goes on with what the old one left open once that was
+    /// looked for: its place is taken, and its beginning known, before others are met. None if it is read on from its
+    /// new end.
+    fn replace(&mut self, at: usize, clock: Instant) -> Option<usize> {
         self.collected.counts.rotations[Rotation::Truncated as usize] += 1;
         let old = &mut self.tails[at];
-        let Some(Ok(file)) = old.file().map(File::try_clone) else { return };
+        let file = old.file()?.try_clone().ok()?;
         let unread = old.lag();
         if old.may_go_back(&file).unwrap_or(false) && !self.has_copy(at) && self.tails[at].go_back(&file).is_ok() {
             let old = &self.tails[at];
             tracing::debug!("{}: was cut back to {}", old.cursor.path.display(), old.cursor.offset);
             self.collected.counts.lost_bytes += unread;
             self.collected.counts.possible_losses += 1;
-            return;
+            return None;
         }
         let old = &mut self.tails[at];
         tracing::debug!("{}: was cut, it was read up to {}", old.cursor.path.display(), old.cursor.offset);
         // What was written between the copy and the cut is in no file, and nobody can have seen it.
         self.collected.counts.possible_losses += u64::from(old.is_busy(clock));
-        let (Some(inode), banners) = (old.cursor.inode, self.collected.banners.clone()) else { return };
+        let inode = old.cursor.inode?;
         let mut cursor = Cursor::new(old.cursor.path.clone(), old.cursor.base.clone(), inode, Vec::new());
-        (cursor.banners, cursor.written) = (banners, old.cursor.written);
-        let (id, is_base) = (old.id, old.is_base);
+        (cursor.written, cursor.heir_of) = (old.cursor.written, Some(old.id));
+        cursor.banners.clone_from(&old.cursor.banners);
+        let (missing, is_base, was_base) = (old.missing, old.is_base, old.was_base);
         old.orphan(clock);
         let mut tail = Tail::new(self.next_id, cursor, clock);
         self.next_id += 1;
-        (tail.is_base, tail.was_base) = (is_base, is_base);
-        // Its place is taken before others are looked for.
-        self.tails.push(tail);
-        let new = self.tails.len() - 1;
-        self.copies.clear();
-        self.list(clock);
-        let tail = &mut self.tails[new];
-        tail.close();
-        tail.cursor.offset = 0;
+        (tail.missing, tail.is_base, tail.was_base) = (missing, is_base, was_base);
         tail.open(file);
-        (tail.cursor.heir_of, tail.changed) = (Some(id), true);
-        self.inherit(new, clock);
+        tail.look_at_head();
+        self.families.entry(tail.cursor.base.clone()).or_default().push(self.tails.len());
+        self.tails.push(tail);
+        self.copies.clear();
+        Some(self.tails.len() - 1)
     }
 
     /// Goes on with what the file left open that stood here until it was cut.

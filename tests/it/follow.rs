@@ -1,6 +1,8 @@
 //! The follower by itself, without a process around it.
 
 mod alike;
+mod bench;
+mod cuts;
 mod hazards;
 mod odds;
 mod random;

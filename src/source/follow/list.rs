@@ -14,6 +14,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Instant;
 
+/// How often names are looked at until no file is cut meanwhile.
+const LOOKS: usize = 8;
+
 impl Follower {
     pub(super) fn base_has_changed(&self) -> bool {
         let followed: HashSet<Inode> =
@@ -52,7 +55,7 @@ impl Follower {
         self.listed = true;
         let first_sight: BTreeSet<String> =
             self.options.paths.iter().filter(|path| !self.sights.contains(*path)).cloned().collect();
-        let entries = self.files.list();
+        let entries = self.list_files(clock);
         self.unreadable.clear();
         for (path, error) in self.files.take_unseen() {
             self.cannot_read(&path, true, &error);
@@ -153,6 +156,23 @@ impl Follower {
             self.sights.extend(first_sight);
             self.rows.extend(written(&self.sights).map(|sights| (SIGHTS.to_owned(), Some(sights))));
         }
+    }
+
+    /// All files that are there, when none of those that are read was found to be another one: what they hold now may be
+    /// in a copy by now.
+    fn list_files(&mut self, clock: Instant) -> Vec<Entry> {
+        let mut entries = self.files.list();
+        for _ in 0..LOOKS {
+            let cut: Vec<usize> = (0..self.tails.len()).filter(|at| self.tails[*at].is_cut()).collect();
+            if cut.is_empty() {
+                break;
+            }
+            for at in cut {
+                self.replace(at, clock);
+            }
+            entries = self.files.list();
+        }
+        entries
     }
 
     /// The files that belong to a path that is written.

@@ -204,6 +204,21 @@ impl Tail {
         last != Some(now) || metadata.len() > self.read_to()
     }
 
+    /// Whether the file is found to be another one than was read, if it has changed since it was looked at last.
+    pub(super) fn is_cut(&mut self) -> bool {
+        let Some(metadata) = self.file().and_then(|file| file.metadata().ok()) else { return false };
+        let now = (metadata.len(), metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH));
+        if self.seen == Some(now) {
+            return false;
+        }
+        let begins_anew = self.open.as_ref().is_some_and(|open| self.begins_anew(open).unwrap_or(false));
+        begins_anew
+            || self.open.as_mut().is_some_and(|open| {
+                let reader = open.splitter.reader();
+                reader.look_again().is_ok() && reader.rewritten
+            })
+    }
+
     fn read_to(&self) -> u64 {
         self.open.as_ref().map_or(0, |open| open.splitter.reader_ref().place())
     }

@@ -1,6 +1,6 @@
 //! Following files that begin alike, and files whose rotated names look like those of other logs.
 
-use super::hazards::Bench;
+use super::bench::Bench;
 use std::fs::{self, File};
 use std::time::Duration;
 

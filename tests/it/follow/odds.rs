@@ -1,7 +1,7 @@
 //! Following what is not a plain file in a plain directory: half-written archives, odd names, files that come late,
 //! configurations that change, and very many files.
 
-use super::hazards::Bench;
+use super::bench::Bench;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;

@@ -1,6 +1,6 @@
 //! Files that were moved to where nothing is looked for, or deleted: their writers may write on.
 
-use super::hazards::Bench;
+use super::bench::Bench;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::time::Duration;
