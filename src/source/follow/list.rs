@@ -82,8 +82,7 @@ impl Follower {
             match known.get(&entry.inode).copied() {
                 Some(at) if self.is_blank(at, &entry) => {
                     // The inode of an empty file may be a copy's by now.
-                    let tail = &mut self.tails[at];
-                    (tail.forgotten, tail.changed, tail.cursor.inode) = (true, true, None);
+                    self.tails[at].forget();
                     unknown.push(entry);
                 }
                 Some(at) => match self.still_is(at, &entry) {
@@ -124,6 +123,7 @@ impl Follower {
         }
         // What another pattern led to before is no new sight.
         let known_bases: HashSet<PathBuf> = self.tails.iter().map(|tail| tail.cursor.base.clone()).collect();
+        let mut new = Vec::new();
         for entry in unknown {
             let met = self.tails.len();
             let is_first = first_sight.contains(&entry.pattern) && !known_bases.contains(&entry.base);
@@ -132,8 +132,10 @@ impl Follower {
             }
             if let Some(tail) = self.tails.get_mut(met) {
                 tail.cursor.heir_of = cut.remove(&entry.inode);
+                new.push((entry, met));
             }
         }
+        self.take_back_copies(&new);
         self.forget_problems();
         let mut rotations = [0; Rotation::ALL.len()];
         let followed: HashSet<&PathBuf> =

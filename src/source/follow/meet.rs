@@ -200,6 +200,25 @@ impl Follower {
         Ok(false)
     }
 
+    /// Forgets files that were met for the first time together with one that is written, and hold the same: that may be
+    /// cut any moment now, and what was not read of it by then is in them.
+    pub(super) fn take_back_copies(&mut self, new: &[(Entry, usize)]) {
+        let written = new.iter().filter(|(entry, _)| entry.is_base).map(|(entry, at)| (&entry.base, *at));
+        let written: HashMap<&PathBuf, usize> = written.collect();
+        for (entry, copy) in new.iter().filter(|(entry, _)| !entry.is_base) {
+            let Some(of) = written.get(&entry.base).map(|at| &self.tails[*at]) else { continue };
+            let tail = &self.tails[*copy];
+            let may_be = tail.is_unread() && is_distinctive(&tail.cursor.head);
+            let agrees = agree(&tail.cursor.head, &of.cursor.head);
+            let mut met = Met::new(entry, tail.cursor.compressed);
+            if may_be && agrees && met.likeness(of).is_ok_and(|likeness| likeness == Likeness::Same) {
+                tracing::debug!("{}: a copy", entry.path.display());
+                self.copies.insert(entry.inode, entry.look());
+                self.tails[*copy].forget();
+            }
+        }
+    }
+
     /// Whether a rotated file whose beginning tells nothing is none that is known: unless it is long enough to be told
     /// from all of them, it is a copy as long as the file under the name is the same.
     fn is_another(&self, relatives: &[usize], met: &mut Met<'_>, entry: &Entry, head: &[u8]) -> io::Result<bool> {

@@ -128,6 +128,13 @@ impl Tail {
         self.changed = true;
     }
 
+    /// Nothing is to be kept of it.
+    pub(super) fn forget(&mut self) {
+        self.close();
+        self.cursor.inode = None;
+        (self.forgotten, self.changed) = (true, true);
+    }
+
     /// Whether it is written to so often that something may well have come between a copy of it and a cut.
     pub(super) fn is_busy(&self, clock: Instant) -> bool {
         let since = self.growths.front().filter(|_| self.growths.len() == BUSY);
@@ -217,6 +224,11 @@ impl Tail {
                 let reader = open.splitter.reader();
                 reader.look_again().is_ok() && reader.rewritten
             })
+    }
+
+    /// Whether nothing was read of it yet, now or before.
+    pub(super) fn is_unread(&self) -> bool {
+        self.cursor.offset == 0 && self.read_to() == 0 && self.cursor.carried.is_empty()
     }
 
     fn read_to(&self) -> u64 {

@@ -271,3 +271,28 @@ fn what_was_written_after_a_cut_may_be_in_another_file_by_now() {
         assert_eq!(bench.possible, 0);
     }
 }
+
+#[test]
+fn a_copy_that_is_met_together_with_its_file_before_the_cut() {
+    for (cut, compressed) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 3);
+        bench.turn();
+        bench.kill();
+        bench.copy_and_cut("app.log", "app.log.2");
+        bench.write("app.log", if compressed { 1000 } else { 30 });
+        fs::copy(bench.path("app.log"), bench.path("app.log.1")).unwrap();
+        if compressed {
+            bench.compress("app.log.1");
+        }
+        bench.check();
+        if cut {
+            File::create(bench.path("app.log")).unwrap();
+        }
+        bench.write("app.log", 2);
+        bench.check();
+        bench.passed += Duration::from_secs(20);
+        bench.check();
+        assert_eq!(bench.possible, 0);
+    }
+}
