@@ -22,6 +22,9 @@ pub(crate) const OF_ONE_NAME: usize = 48;
 /// A rotated file may be written to for so long. What comes later may come after it was given up.
 const LATE: Duration = Duration::from_secs(3);
 
+/// Beginnings of names under which nothing is looked for.
+const ELSEWHERE: [&str; 2] = ["kept/", "app-of-"];
+
 /// A file of the model.
 #[derive(Debug, Default)]
 struct File {
@@ -70,7 +73,7 @@ pub(crate) struct Directory {
 
 impl Directory {
     pub(crate) fn new(path: PathBuf, name: String, naming: Naming, gentle: bool) -> Self {
-        fs::create_dir(&path).unwrap();
+        fs::create_dir_all(path.join("kept")).unwrap();
         let mut directory = Self {
             path,
             name,
@@ -150,6 +153,8 @@ impl Directory {
             Step::Finish => self.finish(),
             Step::Rename { .. } | Step::Switch if self.naming == Naming::Linked => self.switch(),
             Step::Rename { creates } => self.rename(creates),
+            Step::Move if self.naming == Naming::Linked => self.switch(),
+            Step::Move => self.move_elsewhere(),
             Step::Thrice => {
                 for _ in 0..3 {
                     self.write(2);
@@ -289,7 +294,9 @@ impl Directory {
 
     /// The names of the rotated files, newest first.
     fn rotated(&self) -> Vec<String> {
-        let mut names: Vec<_> = self.files.keys().filter(|name| **name != self.current).cloned().collect();
+        let is_rotated =
+            |name: &&String| **name != self.current && !ELSEWHERE.iter().any(|beginning| name.starts_with(beginning));
+        let mut names: Vec<_> = self.files.keys().filter(is_rotated).cloned().collect();
         match self.naming {
             Naming::Numbered => names.sort_by_key(|name| {
                 let number = name.trim_start_matches("app.log.").trim_end_matches(".gz");
@@ -313,6 +320,21 @@ impl Directory {
             let current = self.current.clone();
             self.append(&current, "", &[]);
         }
+        self.finish_in(&to);
+        self.renamed = Some((to, Instant::now()));
+    }
+
+    /// Moves the file, if something in it was seen counted: one that nobody ever saw is found by nobody.
+    fn move_elsewhere(&mut self) {
+        let is_known = |file: &File| file.accesses.iter().any(|access| self.sure.contains(access));
+        if !self.files.get(&self.current).is_some_and(is_known) {
+            return;
+        }
+        self.rotations += 1;
+        let to = format!("{}{}", ELSEWHERE[self.rotations % 2], self.rotations);
+        fs::rename(self.log(), self.path.join(&to)).unwrap();
+        let file = self.files.remove(&self.current).expect("it is there");
+        self.files.insert(to.clone(), file);
         self.finish_in(&to);
         self.renamed = Some((to, Instant::now()));
     }

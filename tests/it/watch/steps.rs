@@ -54,6 +54,8 @@ pub(crate) enum Step {
     DeleteOldest,
     /// The file is deleted and made again with other lines.
     Recreate,
+    /// The file is moved to where nothing is looked for.
+    Move,
     /// The link points to another file.
     Switch,
     /// Nothing.
@@ -115,6 +117,7 @@ impl Step {
             20 if manner == Manner::Rough => Self::DeleteOldest,
             21 if manner == Manner::Rough => Self::Recreate,
             22 => Self::Rest,
+            23 => Self::Move,
             _ => Self::Write(1),
         }
     }
@@ -187,6 +190,7 @@ impl Display for Step {
             Self::Delete => f.write_str("delete"),
             Self::DeleteOldest => f.write_str("delete oldest"),
             Self::Recreate => f.write_str("recreate"),
+            Self::Move => f.write_str("move"),
             Self::Switch => f.write_str("switch"),
             Self::Rest => f.write_str("rest"),
             Self::Kill => f.write_str("kill"),
@@ -221,6 +225,7 @@ impl FromStr for Step {
             ("delete", "") => Self::Delete,
             ("delete", "oldest") => Self::DeleteOldest,
             ("recreate", "") => Self::Recreate,
+            ("move", "") => Self::Move,
             ("switch", "") => Self::Switch,
             ("rest", "") => Self::Rest,
             ("kill", "") => Self::Kill,
