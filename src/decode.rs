@@ -264,8 +264,13 @@ fn readable(line: &[u8]) -> Cow<'_, str> {
     while let [rest @ .., b'\0' | b'\r'] = line {
         line = rest;
     }
-    let text = String::from_utf8_lossy(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line));
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+    let text = std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
     // Tabs are space and escapes begin terminal codes; other control characters would make JSON unreadable.
-    let foreign = |c: char| c < ' ' && !matches!(c, '\t' | '\u{1b}' | '\u{7}' | '\n');
-    if text.contains(foreign) { Cow::Owned(text.replace(foreign, "\u{fffd}")) } else { text }
+    let foreign = |b: u8| b < b' ' && !matches!(b, b'\t' | 0x1b | 0x07 | b'\n');
+    if text.bytes().fold(false, |any, b| any | foreign(b)) {
+        Cow::Owned(text.replace(|c| u8::try_from(c).is_ok_and(foreign), "\u{fffd}"))
+    } else {
+        text
+    }
 }

@@ -4,6 +4,7 @@
 //! literal is left open.
 
 use super::message::{inspect, literal};
+use memchr::memchr2;
 use serde::{Deserialize, Serialize};
 
 /// What is still open at the end of a line.
@@ -80,24 +81,15 @@ impl Openness {
     }
 
     fn follow(&mut self, text: &str, unquoted: bool) {
-        let mut at_token_start = true;
-        for (i, c) in text.char_indices() {
+        let (mut at, mut at_token_start) = (0, true);
+        loop {
             if let Some(quote) = self.quote {
-                if self.escaped {
-                    self.escaped = false;
-                } else if c == '\\' {
-                    self.escaped = true;
-                } else if c == quote {
-                    self.quote = None;
-                    at_token_start = false;
-                }
-                continue;
+                let Some(behind) = self.literal_end(text.as_bytes(), at, quote) else { break };
+                (at, at_token_start, self.quote) = (behind, false, None);
             }
-            if at_token_start
-                && self.depth == 0
-                && c.is_alphabetic()
-                && inspect::is_error(text.get(i..).unwrap_or_default())
-            {
+            let rest = text.get(at..).unwrap_or_default();
+            let Some(c) = rest.chars().next() else { break };
+            if at_token_start && self.depth == 0 && c.is_alphabetic() && inspect::is_error(rest) {
                 self.error = true;
                 return;
             }
@@ -108,8 +100,22 @@ impl Openness {
                 _ => {}
             }
             at_token_start = matches!(c, ' ' | '\t' | '{' | '[' | '(' | ',' | ':');
+            at += c.len_utf8();
         }
         self.escaped = false;
+    }
+
+    /// Where a literal's end lies behind, if it ends in this text. Quotes and backslashes are no part of any other
+    /// character.
+    fn literal_end(&mut self, text: &[u8], mut at: usize, quote: char) -> Option<usize> {
+        loop {
+            at += usize::from(std::mem::take(&mut self.escaped));
+            at += 1 + memchr2(quote as u8, b'\\', text.get(at..)?)?;
+            if text[at - 1] != b'\\' {
+                return Some(at);
+            }
+            self.escaped = true;
+        }
     }
 }
 

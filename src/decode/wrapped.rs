@@ -9,6 +9,7 @@ use super::json::{self, Json, Parsed};
 use super::shape::{is_app_json, is_certainly_app_json, looks_like_json, read_value};
 use super::{Decoder, Frame, Output, ansi, matters};
 use crate::event::{Layer, Timestamp};
+use memchr::memchr_iter;
 
 /// The members in which the line stands.
 const MEMBERS: [&str; 9] =
@@ -44,9 +45,8 @@ const MAX_PREFIX: usize = 256;
 /// nothing may follow it; false if it is none.
 pub(super) fn read_behind(text: &str, frame: &Frame<'_>, output: &mut Output) -> bool {
     let beginning = &text.as_bytes()[..text.len().min(MAX_PREFIX)];
-    let Some((prefix, json)) = memchr::memmem::find(beginning, b"{\"").and_then(|at| text.split_at_checked(at)) else {
-        return false;
-    };
+    let brace = memchr_iter(b'{', beginning).find(|at| beginning[*at..].starts_with(b"{\""));
+    let Some((prefix, json)) = brace.and_then(|at| text.split_at_checked(at)) else { return false };
     // A quote before it means that it stands in a literal.
     if prefix.contains(['\'', '`', '\n']) {
         return false;

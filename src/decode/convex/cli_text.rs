@@ -2,6 +2,7 @@
 //! the banner above them. `npm-packages/convex/src/cli/lib/logs.ts` and `announceDeploymentTarget.ts`.
 
 use crate::event::FunctionType;
+use memchr::memchr_iter;
 use serde::{Deserialize, Serialize};
 
 /// How long the client's time stamp, or another tool's prefix before it, may be.
@@ -26,7 +27,8 @@ impl Prefixed<'_> {
 /// Splits the client's prefix off a line. Its time stamp depends on the locale and is passed over; a quote or a brace
 /// before the prefix means that it stands in somebody's text.
 pub(in crate::decode) fn split(line: &str) -> Option<Prefixed<'_>> {
-    let at = memchr::memmem::find(line.as_bytes().get(..line.len().min(MAX_PREFIX + 8))?, b"[CONVEX ")?;
+    let beginning = &line.as_bytes()[..line.len().min(MAX_PREFIX + 8)];
+    let at = memchr_iter(b'[', beginning).find(|at| beginning[*at..].starts_with(b"[CONVEX "))?;
     if line.get(..at)?.contains(['\'', '"', '`', '{', '}']) {
         return None;
     }
