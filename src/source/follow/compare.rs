@@ -78,6 +78,14 @@ impl<'a> Met<'a> {
         }
     }
 
+    /// Whether a known file that can be read as it is holds all that this one holds.
+    pub(super) fn is_within(&mut self, tail: &Tail) -> io::Result<bool> {
+        let Some(file) = plain_file(tail) else { return Ok(false) };
+        let size = file.metadata()?.len();
+        let is_longer = self.before(size + 1)?.is_none_or(|(end, _)| end > size);
+        Ok(!is_longer && self.likeness(tail)? == Likeness::Same)
+    }
+
     /// Whether a compressed file may be the known one, as far as what was read of that is remembered.
     pub(super) fn holds_what_was_read_of(&mut self, tail: &Tail) -> io::Result<bool> {
         let can_tell = tail.cursor.print.fits(tail.cursor.place());

@@ -200,8 +200,8 @@ impl Follower {
         Ok(false)
     }
 
-    /// Forgets files that were met for the first time together with one that is written, and hold the same: that may be
-    /// cut any moment now, and what was not read of it by then is in them.
+    /// Forgets files that were met for the first time together with one that is written, and hold nothing else: that may
+    /// be cut any moment now, and what was not read of it by then is in them.
     pub(super) fn take_back_copies(&mut self, new: &[(Entry, usize)]) {
         let written = new.iter().filter(|(entry, _)| entry.is_base).map(|(entry, at)| (&entry.base, *at));
         let written: HashMap<&PathBuf, usize> = written.collect();
@@ -211,7 +211,7 @@ impl Follower {
             let may_be = tail.is_unread() && is_distinctive(&tail.cursor.head);
             let agrees = agree(&tail.cursor.head, &of.cursor.head);
             let mut met = Met::new(entry, tail.cursor.compressed);
-            if may_be && agrees && met.likeness(of).is_ok_and(|likeness| likeness == Likeness::Same) {
+            if may_be && agrees && met.is_within(of).unwrap_or(false) {
                 tracing::debug!("{}: a copy", entry.path.display());
                 self.copies.insert(entry.inode, entry.look());
                 self.tails[*copy].forget();

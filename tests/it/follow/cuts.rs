@@ -296,3 +296,22 @@ fn a_copy_that_is_met_together_with_its_file_before_the_cut() {
         assert_eq!(bench.possible, 0);
     }
 }
+
+#[test]
+fn a_line_that_is_begun_makes_no_copy_of_a_rotated_file() {
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.kill();
+    bench.rename("app.log", "app.log.2");
+    bench.write("app.log", 3);
+    bench.rename("app.log", "app.log.1");
+    let line = bench.line();
+    // As far as all lines are the same.
+    let (first, rest) = line.split_at(20);
+    bench.append("app.log", first);
+    bench.turn();
+    assert_eq!(bench.found.len(), 6);
+    bench.append("app.log", rest);
+    bench.check();
+}
