@@ -38,11 +38,12 @@ use tail::{Tail, Turn};
 /// How long a file that nobody writes to by its name must be quiet before its last line counts without a newline.
 const END: Duration = Duration::from_secs(5);
 
-/// How long a file that was deleted must be quiet before it is put away. It keeps its room on the disk as long.
-const UNLINKED: Duration = Duration::from_mins(1);
+/// How long a file must be quiet before it is put away that no known name leads to any more. If it was deleted, it keeps
+/// its room on the disk as long.
+const MISSING: Duration = Duration::from_mins(1);
 
-/// Where more than so many deleted files are open, they are put away as others are.
-const DELETED: usize = 64;
+/// Where more than so many of these are open, some are put away as others are.
+const HELD: usize = 64;
 
 /// How long the copy of a file that was cut is looked for.
 const COPY: Duration = Duration::from_secs(10);
@@ -105,8 +106,8 @@ pub struct Follower {
     started: Option<Instant>,
     listed: bool,
     caught_up: bool,
-    /// How many deleted files are open, at the most.
-    deleted: usize,
+    /// How many files are open that no known name leads to any more.
+    missing: usize,
     told: Option<SourceState>,
     told_caught_up: bool,
     /// What was said of problems that are not solved.
@@ -138,7 +139,7 @@ impl Follower {
             started: None,
             listed: false,
             caught_up: false,
-            deleted: 0,
+            missing: 0,
             told: None,
             told_caught_up: false,
             problems: BTreeMap::new(),
@@ -208,7 +209,7 @@ impl Follower {
             // Before anything is read, so that what is known of all files becomes durable at once.
             self.tell(now, send);
         }
-        self.deleted = self.tails.iter().filter(|tail| tail.missing.is_some() && tail.is_open()).count();
+        self.missing = self.tails.iter().filter(|tail| tail.missing.is_some() && tail.is_open()).count();
         let mut more = false;
         for at in 0..self.tails.len() {
             more |= self.read(at, clock);
@@ -261,9 +262,16 @@ impl Follower {
         let quiet = clock.duration_since(tail.grown);
         if quiet >= END && !tail.is_base && tail.is_open() && matches!(result, Ok(Turn::AtEnd)) {
             tail.finish(&mut self.buffer, &mut collected);
-            if quiet >= UNLINKED || self.deleted > DELETED || !tail.is_unlinked() {
+            // It was seen to its end.
+            tail.changed |= std::mem::take(&mut tail.cursor.written);
+            if tail.missing.is_none() {
                 tail.close();
-                (tail.cursor.written, tail.changed) = (false, true);
+            } else if quiet >= MISSING || self.missing > HELD {
+                tail.close();
+                self.missing = self.missing.saturating_sub(1);
+                // Its archive, which was only a copy until now, takes its place.
+                self.copies.clear();
+                self.listed = false;
             }
         }
         collected.make_history(tail.cursor.history);
@@ -293,8 +301,16 @@ impl Follower {
     /// looked for: its place is taken, and its beginning known, before others are met. None if it is read on from its
     /// new end.
     fn replace(&mut self, at: usize, clock: Instant) -> Option<usize> {
-        self.collected.counts.rotations[Rotation::Truncated as usize] += 1;
         let old = &mut self.tails[at];
+        // Nobody cuts a rotated file: it was written over, to be deleted.
+        if !old.is_base {
+            tracing::debug!("{}: written over, it was read up to {}", old.cursor.path.display(), old.cursor.offset);
+            old.orphan(clock);
+            (old.cut, old.missing) = (None, Some(clock));
+            self.copies.clear();
+            return None;
+        }
+        self.collected.counts.rotations[Rotation::Truncated as usize] += 1;
         let file = old.file()?.try_clone().ok()?;
         let unread = old.lag();
         if old.may_go_back(&file).unwrap_or(false) && !self.has_copy(at) && self.tails[at].go_back(&file).is_ok() {
@@ -378,8 +394,7 @@ impl Follower {
             if tail.gone_since().is_some_and(|since| clock.duration_since(since) > COPY) {
                 counts.lost_bytes += tail.lag();
                 tail.cursor.size = tail.cursor.place();
-                // A directory that is not there may be mounted again.
-                let has_vanished = tail.unseen_end && is_mounted(&tail.cursor.base);
+                let has_vanished = tail.unseen_end && is_gone(&tail.cursor.base, tail.cursor.inode);
                 if tail.cut.take().is_some() {
                     counts.possible_losses += 1;
                     tail.missing = Some(clock);
@@ -436,4 +451,13 @@ impl Follower {
 /// Whether the directory is there that a file was in.
 fn is_mounted(base: &Path) -> bool {
     base.parent().is_some_and(|parent| own(parent).is_dir())
+}
+
+/// Whether a file is gone for good: what is left of its path is on its device, and can be looked at.
+fn is_gone(base: &Path, inode: Option<Inode>) -> bool {
+    let is_there = base
+        .ancestors()
+        .map(|path| own(path).metadata())
+        .find(|found| found.as_ref().err().is_none_or(|error| error.kind() != io::ErrorKind::NotFound));
+    is_there.and_then(Result::ok).is_some_and(|metadata| inode.is_some_and(|inode| inode.is_beside(&metadata)))
 }

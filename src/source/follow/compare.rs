@@ -24,6 +24,8 @@ const UNPACKED: u64 = 512 * 1024 * 1024;
 pub(super) enum Likeness {
     /// One holds what the other one holds, as far as the shorter one goes.
     Same,
+    /// The file that is met goes on where the known one ends, which is as long as it ever was.
+    Longer,
     /// They hold different things.
     Other,
     /// The file that is met ends before the place up to which the known one was read, of which no more is left.
@@ -33,7 +35,7 @@ pub(super) enum Likeness {
 }
 
 /// What stands before a place of a file, and where that place is: where the file is shorter, at its end.
-type Before = Option<(u64, Vec<u8>)>;
+pub(super) type Before = Option<(u64, Vec<u8>)>;
 
 /// A file that is met.
 pub(super) struct Met<'a> {
@@ -61,12 +63,21 @@ impl<'a> Met<'a> {
             let Some((end, before)) = self.before(size)? else { return Ok(Likeness::Unknown) };
             let mut there = Vec::new();
             read_at(&file, end - before.len() as u64, before.len(), &mut there)?;
-            if there == before {
+            let is_same = there == before;
+            if is_same && !self.is_longer_than(size)? {
                 return Ok(Likeness::Same);
             }
-            // It may be cut right now.
-            if file.metadata()?.len() >= size && holds_what_was_read(cursor, &file)? {
-                return Ok(Likeness::Other);
+            // It may have grown, or be cut right now.
+            let now = file.metadata()?.len();
+            if now >= size && holds_what_was_read(cursor, &file)? {
+                let is_longer = is_same && self.is_longer_than(now)?;
+                return Ok(if is_longer {
+                    Likeness::Longer
+                } else if is_same {
+                    Likeness::Same
+                } else {
+                    Likeness::Other
+                });
             }
         }
         if cursor.print.fits(place) {
@@ -78,12 +89,8 @@ impl<'a> Met<'a> {
         }
     }
 
-    /// Whether a known file that can be read as it is holds all that this one holds.
-    pub(super) fn is_within(&mut self, tail: &Tail) -> io::Result<bool> {
-        let Some(file) = plain_file(tail) else { return Ok(false) };
-        let size = file.metadata()?.len();
-        let is_longer = self.before(size + 1)?.is_none_or(|(end, _)| end > size);
-        Ok(!is_longer && self.likeness(tail)? == Likeness::Same)
+    fn is_longer_than(&mut self, size: u64) -> io::Result<bool> {
+        Ok(self.before(size + 1)?.is_some_and(|(end, _)| end > size))
     }
 
     /// Whether a compressed file may be the known one, as far as what was read of that is remembered.
@@ -113,7 +120,8 @@ impl<'a> Met<'a> {
         })
     }
 
-    fn before(&mut self, place: u64) -> io::Result<Before> {
+    /// What stands before a place, and where that is.
+    pub(super) fn before(&mut self, place: u64) -> io::Result<Before> {
         if let Some(known) = self.known.get(&place) {
             return Ok(known.clone());
         }

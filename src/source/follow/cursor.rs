@@ -37,6 +37,9 @@ pub(super) struct Cursor {
     /// What is missing of it, where it is compressed.
     #[serde(default)]
     pub(super) rest: Rest,
+    /// Up to where an archive holds it that was made while it was open, and what stands before that.
+    #[serde(default)]
+    pub(super) archive: Option<(u64, Print)>,
     /// Whether its deployment is known.
     pub(super) named: bool,
     /// Whether it stood under the name that is written when it was last seen.
@@ -78,6 +81,7 @@ impl Cursor {
             size: 0,
             compressed: false,
             rest: Rest::None,
+            archive: None,
             named: false,
             written: false,
             history: 0,

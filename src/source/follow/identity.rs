@@ -28,6 +28,11 @@ impl Inode {
         Self { device: metadata.dev(), inode: metadata.ino() }
     }
 
+    /// Whether a file is on the same device.
+    pub(super) fn is_beside(self, metadata: &Metadata) -> bool {
+        self.device == metadata.dev()
+    }
+
     /// The number that a directory shows.
     pub(super) fn number(self) -> u64 {
         self.inode
@@ -112,6 +117,17 @@ pub(super) fn open_same(path: &Path, inode: Inode) -> io::Result<File> {
     if Inode::of(&file.metadata()?) == inode { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
+/// Bytes read from a file, as far as they are written: who makes room ahead leaves zeros up to the file's end.
+pub(super) fn without_padding<'a>(file: &File, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
+    if bytes.last() != Some(&0) {
+        return Ok(bytes);
+    }
+    let mut last = Vec::new();
+    read_at(file, file.metadata()?.len().saturating_sub(1), 1, &mut last)?;
+    let written = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+    Ok(if last == [0] { &bytes[..written] } else { bytes })
+}
+
 /// The beginning of a file, decompressed if need be, and whether it is compressed.
 pub(super) fn head_of(path: &Path, inode: Inode) -> io::Result<(Vec<u8>, bool)> {
     let mut head = Vec::new();
@@ -120,8 +136,9 @@ pub(super) fn head_of(path: &Path, inode: Inode) -> io::Result<(Vec<u8>, bool)> 
         let _ = reader.take(HEAD as u64).read_to_end(&mut head);
         return Ok((head, true));
     }
-    read_at(&open_same(path, inode)?, 0, HEAD, &mut head)?;
-    Ok((head, false))
+    let file = open_same(path, inode)?;
+    read_at(&file, 0, HEAD, &mut head)?;
+    Ok((without_padding(&file, &head)?.to_vec(), false))
 }
 
 /// Reads up to `length` bytes from a place on.

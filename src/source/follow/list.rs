@@ -64,7 +64,7 @@ impl Follower {
         let inodes: HashSet<Inode> = entries.iter().map(|entry| entry.inode).collect();
         self.copies.retain(|inode, _| inodes.contains(inode));
         let mut unknown = Vec::new();
-        let had_bases: Vec<PathBuf> =
+        let had_bases: BTreeSet<PathBuf> =
             self.tails.iter().filter(|tail| tail.is_base).map(|tail| tail.cursor.base.clone()).collect();
         for tail in &mut self.tails {
             tail.is_base = false;
@@ -123,6 +123,10 @@ impl Follower {
         }
         // What another pattern led to before is no new sight.
         let known_bases: HashSet<PathBuf> = self.tails.iter().map(|tail| tail.cursor.base.clone()).collect();
+        // A file that holds what another one may hold, too, is found before that is taken for it.
+        if self.tails.iter().any(|tail| tail.cursor.inode.is_none() || tail.missing.is_some()) {
+            unknown.retain(|entry| !self.is_found(entry, clock).unwrap_or(false));
+        }
         let mut new = Vec::new();
         for entry in unknown {
             let met = self.tails.len();

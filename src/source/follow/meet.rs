@@ -4,9 +4,10 @@ use super::Follower;
 use super::compare::{Likeness, Met};
 use super::cursor::{Cursor, Rest};
 use super::files::Entry;
-use super::identity::{HEAD, agree, head_of, is_distinctive, open_same, read_at};
+use super::identity::{HEAD, Print, agree, head_of, is_distinctive, open_same, read_at};
 use super::tail::{Tail, print_at};
 use crate::source::saved::decompressed;
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -40,7 +41,7 @@ impl Follower {
         if !is_first {
             let relatives = self.relatives(entry, &head);
             let mut met = Met::new(entry, compressed);
-            if self.is_adopted(&relatives, &mut met, entry, compressed, clock)? {
+            if self.is_adopted(&relatives, &mut met, entry, (compressed, true), clock)? {
                 return Ok(());
             }
             if telling && self.is_copy(&relatives, &mut met, entry, compressed, &head)? {
@@ -113,13 +114,23 @@ impl Follower {
         relatives
     }
 
-    /// Goes on in a file that holds what was cut, or is gone.
+    /// Whether a rotated file certainly holds what was cut, or is gone: then reading goes on there.
+    pub(super) fn is_found(&mut self, entry: &Entry, clock: Instant) -> io::Result<bool> {
+        if entry.is_base || self.copies.get(&entry.inode) == Some(&entry.look()) {
+            return Ok(false);
+        }
+        let (head, compressed) = head_of(&entry.path, entry.inode)?;
+        let relatives = self.relatives(entry, &head);
+        self.is_adopted(&relatives, &mut Met::new(entry, compressed), entry, (compressed, false), clock)
+    }
+
+    /// Goes on in a file that holds what was cut, or is gone. `may_doubt` says whether that need not be certain.
     fn is_adopted(
         &mut self,
         relatives: &[usize],
         met: &mut Met<'_>,
         entry: &Entry,
-        compressed: bool,
+        (compressed, may_doubt): (bool, bool),
         clock: Instant,
     ) -> io::Result<bool> {
         let mut homeless = Vec::new();
@@ -128,25 +139,35 @@ impl Follower {
             if tail.cursor.inode.is_some() && tail.missing.is_none() {
                 continue;
             }
+            if compressed && !tail.is_open() && self.move_into_archive(at, met, entry)? {
+                return Ok(true);
+            }
+            let tail = &self.tails[at];
             let likeness = met.likeness(tail)?;
             let is_possible = match likeness {
-                Likeness::Same => true,
+                Likeness::Same | Likeness::Longer => true,
                 Likeness::Other => false,
                 // More may have been read of a file after it was copied, but not of one that was deleted.
                 Likeness::Shorter => tail.missing.is_none() && !entry.is_base,
                 // Another program's file may begin alike.
                 Likeness::Unknown => tail.cursor.base == entry.base || compressed,
             };
-            if is_possible {
-                homeless.push((likeness != Likeness::Same, at));
+            let is_doubtful = matches!(likeness, Likeness::Shorter | Likeness::Unknown);
+            if is_possible && (may_doubt || !is_doubtful) {
+                homeless.push((is_doubtful, at));
             }
         }
-        // What is certain comes first.
-        homeless.sort_by_key(|(is_doubtful, _)| *is_doubtful);
-        for (_, at) in homeless {
+        // What is certain comes first, and of that what shows most.
+        let shown = |at: usize| self.tails[at].cursor.place();
+        homeless.sort_by_key(|(is_doubtful, at)| (*is_doubtful, Reverse(if *is_doubtful { 0 } else { shown(*at) })));
+        for (is_doubtful, at) in homeless {
             let tail = &mut self.tails[at];
             if tail.is_open() && compressed {
                 // The open file is still there to be read.
+                let size = tail.file().and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len());
+                let end = if is_doubtful { None } else { met.before(size)? };
+                tail.cursor.archive = end.map(|(end, before)| (end, Print::before(end, &before)));
+                tail.changed = true;
                 self.copies.insert(entry.inode, entry.look());
                 return Ok(true);
             }
@@ -163,6 +184,22 @@ impl Follower {
             }
         }
         Ok(false)
+    }
+
+    /// Remembers, of a file of which more was read than was in it when its archive was made, the archive.
+    fn move_into_archive(&mut self, at: usize, met: &mut Met<'_>, entry: &Entry) -> io::Result<bool> {
+        let cursor = &self.tails[at].cursor;
+        let Some((end, print)) =
+            cursor.archive.clone().filter(|(end, print)| *end < cursor.place() && print.fits(*end))
+        else {
+            return Ok(false);
+        };
+        let holds = met.before(end + 1)?.is_some_and(|(there, before)| there == end && print.ends(&before));
+        if holds {
+            tracing::debug!("{}: the archive of a file that is gone", entry.path.display());
+            self.tails[at].move_into_archive(entry, end, print);
+        }
+        Ok(holds)
     }
 
     /// Whether a file is the copy of one that is there.
@@ -189,7 +226,7 @@ impl Follower {
             let may_be = compressed || (is_own && !entry.is_base);
             let is_copy = match likeness {
                 Likeness::Same => true,
-                Likeness::Other => false,
+                Likeness::Longer | Likeness::Other => false,
                 Likeness::Shorter => may_be && tail.missing.is_none(),
                 Likeness::Unknown => may_be,
             };
@@ -211,7 +248,7 @@ impl Follower {
             let may_be = tail.is_unread() && is_distinctive(&tail.cursor.head);
             let agrees = agree(&tail.cursor.head, &of.cursor.head);
             let mut met = Met::new(entry, tail.cursor.compressed);
-            if may_be && agrees && met.is_within(of).unwrap_or(false) {
+            if may_be && agrees && met.likeness(of).is_ok_and(|likeness| likeness == Likeness::Same) {
                 tracing::debug!("{}: a copy", entry.path.display());
                 self.copies.insert(entry.inode, entry.look());
                 self.tails[*copy].forget();

@@ -4,7 +4,7 @@
 //! anew, and what was read is not handed on: that is how a file that has outgrown its old size is told from one that
 //! grew.
 
-use super::identity::{HEAD, Print, RECENT, read_at};
+use super::identity::{HEAD, Print, RECENT, read_at, without_padding};
 use crate::decode::goes_on_with;
 use memchr::memchr;
 use std::fs::File;
@@ -29,6 +29,8 @@ pub(super) struct Reader {
     expected: Option<(u64, Print)>,
     /// Whether an end of the file is an end, and not a pause.
     pub(super) ends: bool,
+    /// Whether the file ends in room that its writer made ahead.
+    pub(super) padded: bool,
     /// Set once the file is found to be shorter than what was read, or different.
     pub(super) rewritten: bool,
 }
@@ -37,7 +39,17 @@ impl Reader {
     /// A reader that stands at a byte, of a file before which other bytes are to be read; `head` is how it
     /// begins, and `expected` what it must hold before a place that lies further on.
     pub(super) fn new(file: File, carried: Vec<u8>, at: u64, head: Vec<u8>, expected: (u64, Print)) -> Self {
-        Self { file, carried, at, recent: Vec::new(), head, expected: Some(expected), ends: false, rewritten: false }
+        Self {
+            file,
+            carried,
+            at,
+            recent: Vec::new(),
+            head,
+            expected: Some(expected),
+            ends: false,
+            padded: false,
+            rewritten: false,
+        }
     }
 
     pub(super) fn file(&self) -> &File {
@@ -163,7 +175,12 @@ impl Read for Reader {
                 self.rewritten = true;
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            read
+            let written = without_padding(&self.file, &buffer[..read])?.len();
+            self.padded = written < read;
+            if written == 0 {
+                return self.pause();
+            }
+            written
         };
         let new = &buffer[..read];
         if self.at >= self.carried.len() as u64 && !self.begins_with(new) {

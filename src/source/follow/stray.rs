@@ -42,9 +42,17 @@ impl Follower {
             }
             tracing::debug!("{}: gone, it was read up to {}", tail.cursor.path.display(), tail.cursor.offset);
             tail.missing = Some(clock);
-            // While nobody had it open, more may have been written to it.
+            if !tail.is_open() {
+                // Its archive, which was only a copy until now, takes its place.
+                self.copies.clear();
+            }
             let was_seen = !tail.cursor.head.is_empty();
-            tail.unseen_end = was_seen && tail.cursor.written && !tail.is_open();
+            // While nobody had it open, more may have been written to it.
+            tail.unseen_end = was_seen && tail.cursor.written && !tail.is_open() && !tail.asleep;
+            // Of one that was deleted and is read, it is known that there is no more.
+            if tail.is_read_and_unlinked() {
+                (tail.cursor.written, tail.changed) = (false, true);
+            }
         }
     }
 

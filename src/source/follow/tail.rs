@@ -5,7 +5,7 @@ use super::super::collect::Collected;
 use super::archive::Unpacking;
 use super::cursor::{Cursor, Rest};
 use super::files::{Entry, Look};
-use super::identity::{HEAD, Print, RECENT, agree, is_distinctive, open_same, read_at};
+use super::identity::{HEAD, Print, RECENT, agree, is_distinctive, open_same, read_at, without_padding};
 use super::reader::Reader;
 use crate::decode::{Decoder, first_origin};
 use crate::event::{Outcome, PHRASE};
@@ -172,12 +172,24 @@ impl Tail {
         self.cursor.path.clone_from(&entry.path);
         self.cursor.compressed = compressed;
         self.asleep = false;
-        self.cursor.written = entry.is_base;
+        (self.cursor.written, self.cursor.archive) = (entry.is_base, None);
         (self.missing, self.unseen_end) = (None, false);
         (self.cut, self.checked, self.changed) = (None, Some(entry.look()), true);
         self.grown = clock;
         self.seen = None;
         Ok(true)
+    }
+
+    /// Remembers the archive that was made of this file up to a place, instead of the file.
+    pub(super) fn move_into_archive(&mut self, entry: &Entry, end: u64, print: Print) {
+        let cursor = &mut self.cursor;
+        (cursor.inode, cursor.archive, cursor.compressed) = (Some(entry.inode), None, true);
+        cursor.path.clone_from(&entry.path);
+        cursor.carried.clear();
+        (cursor.offset, cursor.print) = (end, print);
+        (cursor.rest, cursor.open, cursor.written) = (Rest::None, None, false);
+        (self.missing, self.unseen_end) = (None, false);
+        (self.checked, self.changed) = (Some(entry.look()), true);
     }
 
     /// Finds out whose the file's first record is, although it is not counted.
@@ -239,9 +251,10 @@ impl Tail {
         self.open.is_some()
     }
 
-    /// Whether no name leads to the open file any more.
-    pub(super) fn is_unlinked(&self) -> bool {
-        self.file().and_then(|file| file.metadata().ok()).is_some_and(|metadata| metadata.nlink() == 0)
+    /// Whether no name leads to the open file any more, and all of it was read.
+    pub(super) fn is_read_and_unlinked(&self) -> bool {
+        let metadata = self.file().and_then(|file| file.metadata().ok());
+        metadata.is_some_and(|metadata| metadata.nlink() == 0 && metadata.len() <= self.cursor.place())
     }
 
     /// The open file's size and place.
@@ -337,7 +350,10 @@ impl Tail {
     pub(super) fn look_at_head(&mut self) {
         let Some(open) = self.open.as_mut().filter(|open| open.splitter.reader_ref().place() == 0) else { return };
         let mut head = Vec::new();
-        let is_read = read_at(open.splitter.reader_ref().file(), 0, HEAD, &mut head).is_ok();
+        let file = open.splitter.reader_ref().file();
+        let is_read = read_at(file, 0, HEAD, &mut head).is_ok();
+        let written = without_padding(file, &head).map_or(0, <[u8]>::len);
+        head.truncate(written);
         if is_read && head.len() > self.cursor.head.len() && head.starts_with(&self.cursor.head) {
             open.splitter.reader().expect_head(&head);
             self.cursor.head = head;
@@ -419,7 +435,8 @@ impl Tail {
         self.note_place();
         if turn != Turn::Rewritten {
             // A size that was seen before the file was found to be the same still.
-            self.cursor.size = metadata.len();
+            let is_padded = self.open.as_ref().is_some_and(|open| open.splitter.reader_ref().padded);
+            self.cursor.size = if is_padded { self.read_to() } else { metadata.len() };
         }
         Ok(turn)
     }

@@ -217,3 +217,51 @@ fn what_a_cut_left_over_stands_before_the_compressed_file_too() {
     bench.write("app.log", 1);
     bench.check();
 }
+
+/// Two lines as a service prints them when it begins.
+const BEGINNING: &str = "Starting artifact service, log level info, storage http, workers 4, build abc\n\
+    Listening for requests from the queue\n";
+
+#[test]
+fn a_file_that_goes_on_where_another_one_ends_is_no_copy() {
+    for down in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a.log"), BEGINNING).unwrap();
+        let mut bench = Bench::of(directory, &["*.log"]);
+        bench.turn();
+        if down {
+            bench.kill();
+        }
+        bench.append("b.log", BEGINNING);
+        bench.check();
+        bench.write("b.log", 10);
+        bench.check();
+        bench.write("a.log", 1);
+        bench.write("b.log", 1);
+        bench.check();
+        assert_eq!(bench.possible, 0);
+    }
+}
+
+#[test]
+fn a_copy_that_was_made_while_nobody_looked_may_hold_more_than_its_file_by_now() {
+    for cuts in [1, 2] {
+        let mut bench = Bench::new();
+        bench.append("app.log", BEGINNING);
+        bench.turn();
+        bench.write("app.log", 1);
+        bench.check();
+        bench.copy_and_cut("app.log", "app.log.9");
+        bench.append("app.log", BEGINNING);
+        bench.check();
+        bench.kill();
+        bench.write("app.log", 2);
+        for at in (1..=cuts).rev() {
+            bench.copy_and_cut("app.log", &format!("app.log.{at}"));
+            bench.append("app.log", BEGINNING);
+        }
+        bench.check();
+        bench.passed += Duration::from_secs(20);
+        bench.check();
+    }
+}

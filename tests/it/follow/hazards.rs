@@ -1,7 +1,9 @@
 //! Following files, one hazard a test: what is written counts once, whatever becomes of the names.
 
 use super::bench::Bench;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 #[test]
 fn what_is_appended_counts() {
@@ -182,5 +184,35 @@ fn a_banner_in_what_is_passed_over_names_what_follows_it() {
         bench.append("app.log", "[LOG] 'Storage access: direct' { size: 1 }\n");
         bench.check();
         assert_eq!(bench.named, [Some(expected.to_owned())]);
+    }
+}
+
+#[test]
+fn a_writer_may_make_room_ahead() {
+    for room in [900, 64 * 1024, 1024 * 1024] {
+        let mut bench = Bench::new();
+        let file = OpenOptions::new().write(true).open(bench.path("app.log")).unwrap();
+        let mut end = 0;
+        for round in 0..12 {
+            if end + 600 > file.metadata().unwrap().len() {
+                file.set_len(end + room).unwrap();
+                bench.turn();
+            }
+            let line = bench.line();
+            file.write_all_at(line.as_bytes(), end).unwrap();
+            end += line.len() as u64;
+            if round == 6 {
+                bench.kill();
+            }
+            bench.check();
+        }
+        file.set_len(end).unwrap();
+        bench.check();
+        bench.rename("app.log", "app.log.1");
+        bench.write("app.log", 1);
+        bench.check();
+        bench.passed += Duration::from_secs(20);
+        bench.check();
+        assert_eq!((bench.possible, bench.rotations), (0, [1, 0, 0]));
     }
 }

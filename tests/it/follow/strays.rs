@@ -161,3 +161,122 @@ fn the_last_line_of_a_renamed_file_may_come_in_pieces() {
     }
     bench.check();
 }
+
+#[test]
+fn an_archive_takes_the_place_of_the_file_that_it_was_made_of() {
+    for (late, killed) in [(0, false), (0, true), (1, false), (1, true)] {
+        let mut bench = Bench::new();
+        bench.write("app.log", 3);
+        let mut writer = OpenOptions::new().append(true).open(bench.path("app.log")).unwrap();
+        bench.turn();
+        bench.rename("app.log", "app.log.1");
+        bench.compress("app.log.1");
+        bench.write("app.log", 1);
+        bench.check();
+        for _ in 0..late {
+            let line = bench.line();
+            writer.write_all(line.as_bytes()).unwrap();
+        }
+        bench.check();
+        if killed {
+            bench.kill();
+        } else {
+            bench.wait(Duration::from_secs(61));
+        }
+        bench.check();
+        // More than a day later nothing is remembered of the file but what its archive tells.
+        for name in ["app.log.2.gz", "app.log.3.gz"] {
+            bench.wait(Duration::from_hours(25));
+            bench.kill();
+            bench.check();
+            let old = if name.contains('2') { "app.log.1.gz" } else { "app.log.2.gz" };
+            bench.rename(old, name);
+            bench.copy_and_cut("app.log", "app.log.1");
+            bench.write("app.log", 1);
+            bench.check();
+        }
+        assert_eq!(bench.possible, 0);
+    }
+}
+
+#[test]
+fn many_files_that_were_deleted_are_held_as_far_as_there_is_room() {
+    let mut bench = Bench::new();
+    bench.options.paths = vec![bench.path("*.log").to_str().unwrap().to_owned()];
+    bench.kill();
+    bench.turn();
+    let mut writers = Vec::new();
+    for at in 0..70 {
+        let name = format!("{at}.log");
+        bench.write(&name, 1);
+        writers.push(OpenOptions::new().append(true).open(bench.path(&name)).unwrap());
+    }
+    bench.check();
+    for at in 0..70 {
+        fs::remove_file(bench.path(&format!("{at}.log"))).unwrap();
+    }
+    bench.wait(Duration::from_secs(10));
+    // Of those that were put away nothing more is seen.
+    let before = bench.found.len();
+    for (at, writer) in writers.iter_mut().enumerate() {
+        let line = bench.line();
+        writer.write_all(line.as_bytes()).unwrap();
+        bench.next -= u64::from(at < 6);
+    }
+    bench.turn();
+    assert_eq!(bench.found.len() - before, 64);
+}
+
+#[test]
+fn what_is_known_to_have_ended_is_no_loss() {
+    // Deleted while it was followed, and all of it was read; then a restart.
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    fs::remove_file(bench.path("app.log")).unwrap();
+    bench.turn();
+    bench.kill();
+    bench.wait(A_WHILE);
+    assert_eq!(bench.possible, 0);
+    // No longer configured, and deleted later.
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    let mut options = bench.options.clone();
+    options.paths = vec![bench.path("other.log").to_str().unwrap().to_owned()];
+    bench.follower.as_mut().unwrap().reconfigure(options);
+    bench.turn();
+    fs::remove_file(bench.path("app.log")).unwrap();
+    bench.wait(A_WHILE);
+    assert_eq!(bench.possible, 0);
+    // Written over before it is deleted.
+    let mut bench = Bench::new();
+    bench.write("app.log", 3);
+    bench.turn();
+    bench.rename("app.log", "app.log.1");
+    bench.write("app.log", 1);
+    bench.check();
+    for _ in 0..3 {
+        fs::write(bench.path("app.log.1"), "\u{1}".repeat(3000)).unwrap();
+        bench.turn();
+    }
+    fs::remove_file(bench.path("app.log.1")).unwrap();
+    bench.wait(A_WHILE);
+    bench.check();
+    assert_eq!((bench.possible, bench.rotations), (0, [1, 0, 0]));
+}
+
+#[test]
+fn a_directory_that_went_with_its_log_may_have_held_more() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("pod")).unwrap();
+    fs::write(directory.path().join("pod/app.log"), "").unwrap();
+    let mut bench = Bench::of(directory, &["*/app.log"]);
+    bench.turn();
+    bench.write("pod/app.log", 3);
+    bench.check();
+    bench.kill();
+    fs::remove_dir_all(bench.path("pod")).unwrap();
+    bench.wait(A_WHILE);
+    assert_eq!(bench.possible, 1);
+}
