@@ -269,6 +269,7 @@ impl Follower {
             } else if quiet >= MISSING || self.missing > HELD {
                 tail.close();
                 self.missing = self.missing.saturating_sub(1);
+                tail.missing = Some(clock);
                 // Its archive, which was only a copy until now, takes its place.
                 self.copies.clear();
                 self.listed = false;
