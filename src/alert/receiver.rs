@@ -156,6 +156,8 @@ pub(super) fn client() -> reqwest::Result<Client> {
         .connect_timeout(CONNECT_TIMEOUT)
         // A redirection would carry what is said to somebody whom nobody named.
         .redirect(Policy::none())
+        // So would a proxy that the environment names for others.
+        .no_proxy()
         .user_agent(concat!("storagewatch/", env!("CARGO_PKG_VERSION")))
         .pool_max_idle_per_host(1)
         .build()

@@ -82,6 +82,27 @@ fn an_alertmanager_is_told_without_any_configuration() {
 }
 
 #[test]
+fn nobody_is_told_through_a_proxy_that_the_environment_names() {
+    let mut stage = Stage::new();
+    let (alertmanager, webhook, proxy) = (Receiver::start(), Receiver::start(), Receiver::start());
+    stage.secret("url", &webhook.url());
+    stage.configure(
+        "",
+        &format!("[alert]\nalertmanagers = [\"{}\"]\n[[alert.webhook]]\nurl = \"file:url\"\n", alertmanager.url()),
+    );
+    let mut command = stage.command();
+    for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(variable, proxy.url());
+    }
+    let daemon = Stage::ready(command.env_remove("no_proxy").env_remove("NO_PROXY"));
+    stage.fail("happy-otter-123");
+    alertmanager.wait_for_alerts(1);
+    webhook.wait_for_alerts(1);
+    daemon.stop();
+    assert_eq!(proxy.requests().len(), 0, "{:?}", proxy.requests());
+}
+
+#[test]
 fn what_was_written_while_it_was_down_alerts_when_it_is_back() {
     let mut stage = Stage::new();
     let alertmanager = Receiver::start();
