@@ -273,6 +273,22 @@ fn dead_receivers_hold_up_neither_counting_nor_others_nor_the_end() {
 }
 
 #[test]
+fn a_secret_address_that_a_receiver_repeats_is_not_said() {
+    let mut stage = Stage::new();
+    let webhook = Receiver::start();
+    webhook.answer(404);
+    webhook.repeat();
+    stage.secret("url", &format!("{}/hook/hunter2hunter2", webhook.url()));
+    stage.configure("", "[[alert.webhook]]\nurl = \"file:url\"\n");
+    let daemon = stage.start();
+    stage.fail("happy-otter-1");
+    daemon.wait_for_words("it answered 404", 1);
+    let log = daemon.stop();
+    assert!(log.contains("it answered 404: Cannot POST …\n"), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
 fn one_alert_that_a_receiver_refuses_keeps_it_from_no_other() {
     let mut stage = Stage::new();
     let (webhook, alertmanager) = (Receiver::start(), Receiver::start());
