@@ -8,6 +8,7 @@ use super::{Alert, Delivery, Key};
 use crate::event::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How often an Alertmanager is sent what it knows already, in milliseconds.
 const AGAIN: i64 = 60 * 1000;
@@ -22,6 +23,9 @@ const LATE: i64 = 2 * 60 * 1000;
 /// How soon news that was refused by itself is tried again, at first and at last, in milliseconds: others go before.
 const FIRST_REST: i64 = 250;
 const LONGEST_REST: i64 = 30 * 1000;
+
+/// A receiver that asks for more patience than this is tried again all the same.
+pub(super) const MOST_PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a receiver wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +70,15 @@ struct Refusal {
     alone: bool,
     /// How often it was refused by itself.
     count: u32,
-    /// When it is tried again.
+    /// For how long it rests, in milliseconds, and when it is tried again.
+    rest: i64,
     next: Timestamp,
 }
 
 impl Refusal {
     /// For how long it rests yet. A clock that was set back must not prolong it.
     fn rest(self, now: Timestamp) -> Option<i64> {
-        Some(self.next.0 - now.0).filter(|left| (1..=LONGEST_REST).contains(left))
+        Some(self.next.0 - now.0).filter(|left| (1..=self.rest).contains(left))
     }
 }
 
@@ -131,8 +136,8 @@ impl Told {
     }
 
     /// Notes that the receiver refused these. Which of several it refuses shows when each goes alone; one that it refuses
-    /// alone rests, longer each time. Leaves whether that is known of it already.
-    pub(super) fn refused(&mut self, notices: &[Notice], now: Timestamp) -> bool {
+    /// alone rests, longer each time, or as long as the receiver asks. Leaves whether that is known of it already.
+    pub(super) fn refused(&mut self, notices: &[Notice], now: Timestamp, asked: Option<Duration>) -> bool {
         for notice in notices {
             if let Some(account) = self.0.get_mut(&notice.alert.key) {
                 account.refusal.alone = true;
@@ -141,7 +146,9 @@ impl Told {
         let [only] = notices else { return false };
         let Some(account) = self.0.get_mut(&only.alert.key) else { return false };
         let refusal = &mut account.refusal;
-        refusal.next = Timestamp(now.0 + (FIRST_REST << refusal.count.min(16)).min(LONGEST_REST));
+        let asked = asked.map_or(0, |asked| asked.min(MOST_PATIENCE).as_millis() as i64);
+        refusal.rest = (FIRST_REST << refusal.count.min(16)).min(LONGEST_REST).max(asked);
+        refusal.next = Timestamp(now.0 + refusal.rest);
         refusal.count = refusal.count.saturating_add(1);
         refusal.count > 1
     }
@@ -396,7 +403,7 @@ mod tests {
             let batch = told.together(due, 2);
             requests.push((now.0, batch.iter().map(|notice| notice.alert.key.name).collect::<Vec<_>>()));
             if refused(&batch) {
-                known.push(told.refused(&batch, now));
+                known.push(told.refused(&batch, now, None));
             } else {
                 told.took(&batch, now);
             }
@@ -417,6 +424,7 @@ mod tests {
             told.refused(
                 &[Notice { alert: Arc::clone(&all[0]), ended: None, starts: Timestamp(0), ends: Timestamp(0) }],
                 Timestamp(1000),
+                None,
             );
         }
         let due = |told: &mut Told, now: i64| told.due("r", Manner::Once, &all[..1], Timestamp(now)).0.len();
@@ -427,6 +435,20 @@ mod tests {
         let (taken, _) = told.due("r", Manner::Once, &all[..1], Timestamp(500));
         told.took(&taken, Timestamp(500));
         assert_eq!(told.together([taken.clone(), taken].concat(), 2).len(), 2);
+    }
+
+    #[test]
+    fn what_is_refused_rests_as_long_as_is_asked_for_within_reason() {
+        for (asked, expected) in [(90, 90), (7200, 300)] {
+            let mut told = Told::default();
+            let alert = alert(0, None);
+            let mut due = |now: i64| {
+                let (due, _) = told.due("r", Manner::Once, std::slice::from_ref(&alert), Timestamp(now));
+                told.refused(&due, Timestamp(now), Some(Duration::from_secs(asked)));
+                due.len()
+            };
+            assert_eq!([0, expected * SECOND - 1, expected * SECOND].map(&mut due), [1, 0, 1]);
+        }
     }
 
     #[test]

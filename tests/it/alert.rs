@@ -345,6 +345,24 @@ fn one_alert_that_a_receiver_refuses_keeps_it_from_no_other() {
 }
 
 #[test]
+fn one_alert_that_is_refused_again_and_again_delays_no_new_one() {
+    let mut stage = Stage::new();
+    let webhook = Receiver::start();
+    webhook.refuse("bad-otter-1");
+    stage.secret("url", &webhook.url());
+    stage.configure("", "[[alert.webhook]]\nurl = \"file:url\"\n");
+    let daemon = stage.start();
+    stage.fail("bad-otter-1");
+    // It rests for four seconds after that.
+    webhook.wait_for_alerts(5);
+    let began = Instant::now();
+    stage.fail("good-otter-1");
+    webhook.wait_for("the other", |alerts| told(alerts, "good-otter-1") == 1);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    daemon.stop();
+}
+
+#[test]
 fn a_full_disk_keeps_no_failure_from_being_told() {
     let mut stage = Stage::new();
     let webhook = Receiver::start();
