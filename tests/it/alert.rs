@@ -588,6 +588,22 @@ fn the_latest_failures_are_kept_over_a_restart() {
 }
 
 #[test]
+fn a_failure_dated_in_the_future_does_not_stay_on_top() {
+    let mut stage = Stage::new();
+    let mut daemon = Stage::ready(&mut stage.bare(&[]));
+    stage.write_ago("future-otter-1", "direct-failed", 1, -60 * 60 * 1000);
+    daemon.wait_for_accesses("future-otter-1", 1);
+    stage.fail("happy-otter-2");
+    daemon.wait_for_accesses("happy-otter-2", 1);
+    let failures = status(&daemon)["failures"].clone();
+    let deployments = [0, 1].map(|index| failures[index]["deployment"].as_str().unwrap().to_owned());
+    assert_eq!(deployments, ["happy-otter-2", "future-otter-1"], "{failures:#}");
+    let time = failures[1]["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(time <= jiff::Timestamp::now(), "{failures:#}");
+    daemon.stop();
+}
+
+#[test]
 fn a_test_alert_is_marked_as_one() {
     let stage = Stage::new();
     let (own, alertmanager, broken) = (Receiver::start(), Receiver::start(), Receiver::start());

@@ -105,7 +105,7 @@ impl Keeper {
         }
         // A time in the future is somebody's wrong clock.
         let time = event.time.map_or(batch.read_at, |time| time.min(batch.read_at));
-        event.time.get_or_insert(batch.read_at);
+        event.time = Some(time);
         let origin = Arc::clone(&event.origin);
         let (place, counts) = self.place(&attribution, &origin, batch.read_at);
         let outcome = event.outcome as usize;
