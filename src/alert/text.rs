@@ -28,11 +28,11 @@ pub fn annotations(alert: &Alert, page: &str) -> Vec<(&'static str, String)> {
     let detail = &alert.detail;
     let text = |text: &Option<String>| text.as_deref().map(safe).filter(|text| !text.is_empty());
     let of_event = alert.key.name.outcome().is_some();
-    let mut annotations = vec![
-        ("summary", summary(alert)),
-        ("description", description(alert)),
-        ("runbook_url", format!("{page}/runbook/{}", alert.key.name)),
-    ];
+    let mut annotations = vec![("summary", summary(alert)), ("description", description(alert))];
+    // There is no page about a test.
+    if alert.key.name != Name::StoragewatchTest {
+        annotations.push(("runbook_url", format!("{page}/runbook/{}", alert.key.name)));
+    }
     if of_event || alert.key.name == Name::StoragewatchSkipping {
         annotations.push(("count", alert.count.to_string()));
     }

@@ -624,6 +624,7 @@ fn a_test_alert_is_marked_as_one() {
     assert_eq!((&told["test"], &told["status"]), (&json!(true), &json!("firing")));
     assert_eq!(told["labels"], json!({"alertname": "StoragewatchTest", "severity": "info", "sender": "storagewatch"}));
     assert!(told["annotations"]["summary"].as_str().unwrap().starts_with("Test: "), "{told}");
+    assert_eq!(told["annotations"].get("runbook_url"), None, "there is no such page: {told}");
     assert_eq!(told["url"], "https://watch.example/sw/");
     assert_eq!(alertmanager.requests()[0].path, "/am/api/v2/alerts");
     assert_eq!(alertmanager.alerts()[0]["labels"]["alertname"], "StoragewatchTest");
