@@ -106,7 +106,8 @@ fn draw(view: &View, rate: u64, (columns, lines): (usize, usize)) -> String {
     line(&format!("{} lines a second{behind}{sources}", grouped(rate)));
     let firing: Vec<_> = view.alerts.iter().filter(|alert| alert.is_firing()).collect();
     if let Some(first) = firing.iter().min_by_key(|alert| alert.key.severity) {
-        let of = first.key.deployment.as_deref().or(first.key.source.as_deref()).unwrap_or_default();
+        let folded = first.detail.folded.first().map(String::as_str);
+        let of = folded.or(first.key.deployment.as_deref()).or(first.key.source.as_deref()).unwrap_or_default();
         let more = if firing.len() > 1 { format!(" and {} more", firing.len() - 1) } else { String::new() };
         line(&format!("{} alert: {} {of}{more}", first.key.severity.as_str(), first.key.name));
     }

@@ -438,6 +438,29 @@ fn a_receiver_that_comes_back_is_told_as_things_stand() {
 }
 
 #[test]
+fn deployments_beyond_the_limit_are_named() {
+    let mut stage = Stage::new();
+    let webhook = Receiver::start();
+    stage.secret("url", &webhook.url());
+    stage.configure("", "[alert]\nwindow = \"5s\"\n[limits]\ndeployments = 1\n[[alert.webhook]]\nurl = \"file:url\"\n");
+    let mut daemon = stage.start();
+    stage.write_ago("happy-otter-1", "direct", 1, 0);
+    daemon.wait_for_accesses("happy-otter-1", 1);
+    stage.fail("happy-otter-2");
+    let alert = webhook.wait_for_alerts(1).remove(0);
+    assert_eq!(alert["labels"]["deployment"], "__other__");
+    assert_eq!(alert["annotations"]["summary"], "Storage access failed in happy-otter-2 (counted in __other__)");
+    stage.fail("happy-otter-3");
+    daemon
+        .wait_for_words("an alert fires: Storage access failed in happy-otter-3 and others (counted in __other__)", 1);
+    // More of the same is no news.
+    stage.fail("happy-otter-2");
+    let resolved = webhook.wait_for_alerts(2).remove(1);
+    assert_eq!(resolved["annotations"]["deployments"], "happy-otter-2, happy-otter-3");
+    assert_eq!(daemon.stop().matches("an alert fires").count(), 2);
+}
+
+#[test]
 fn the_configuration_of_a_deployment_goes_before_the_policy() {
     let mut stage = Stage::new();
     let webhook = Receiver::start();

@@ -135,7 +135,7 @@ impl Keeper {
         }
         if !is_history {
             let kind = self.places.get(&place).and_then(|counts| counts.deployment_type.as_deref());
-            self.alerts.event(self.now, &batch.source, &place, kind, time, &row.event);
+            self.alerts.event(self.now, &place, kind, time, &row);
         }
         let row = Arc::new(row);
         self.next.failures.push_front(Arc::clone(&row));
