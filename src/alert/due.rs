@@ -47,6 +47,15 @@ pub struct Notice {
     pub starts: Timestamp,
     /// When it ends if nothing further is said, or when it has ended.
     pub ends: Timestamp,
+    /// Whether it has ended before those who are told could hear that it fired.
+    pub missed: bool,
+}
+
+impl Notice {
+    /// Whether what they heard of is over, and nothing is left to be done.
+    pub(super) fn is_all_clear(&self) -> bool {
+        self.ended.is_some() && !self.missed
+    }
 }
 
 /// What one receiver took so far.
@@ -113,7 +122,8 @@ impl Told {
                 Next::Now(ended) => {
                     let ends = ended.unwrap_or(Timestamp(now.0 + AHEAD));
                     let starts = alert.since.min(now).min(ends);
-                    due.push(Notice { alert: Arc::clone(alert), ended, starts, ends });
+                    let missed = ended.is_some() && account.delivery.told.is_none();
+                    due.push(Notice { alert: Arc::clone(alert), ended, starts, ends, missed });
                 }
                 Next::In(left) => wait = Some(wait.map_or(left, |wait| wait.min(left))),
                 Next::Never => {}
@@ -248,17 +258,19 @@ mod tests {
         told: Told,
         manner: Manner,
         got: Vec<(i64, Option<i64>)>,
+        missed: Vec<bool>,
     }
 
     impl Receiver {
         fn new(manner: Manner) -> Self {
-            Self { told: Told::default(), manner, got: Vec::new() }
+            Self { told: Told::default(), manner, got: Vec::new(), missed: Vec::new() }
         }
 
         fn look(&mut self, alert: &Arc<Alert>, now: i64) -> Option<i64> {
             let (due, wait) = self.told.due("r", self.manner, std::slice::from_ref(alert), Timestamp(now));
             self.told.took(&due, Timestamp(now));
             self.got.extend(due.iter().map(|notice| (now, notice.ended.map(|ended| ended.0))));
+            self.missed.extend(due.iter().map(|notice| notice.missed));
             wait
         }
     }
@@ -290,6 +302,7 @@ mod tests {
             receiver.look(&alert(0, Some(100_000)), second * SECOND);
         }
         assert_eq!(receiver.got, [(0, None), (100_000, Some(100_000))]);
+        assert_eq!(receiver.missed, [false, false]);
     }
 
     #[test]
@@ -318,6 +331,7 @@ mod tests {
         let mut webhook = Receiver::new(Manner::Once);
         webhook.look(&gone, 10 * MINUTE);
         assert_eq!(webhook.got, [(10 * MINUTE, Some(5))]);
+        assert_eq!(webhook.missed, [true]);
     }
 
     #[test]
@@ -422,7 +436,13 @@ mod tests {
         // It rests no longer than that, even where the clock was set back.
         for _ in 0..100 {
             told.refused(
-                &[Notice { alert: Arc::clone(&all[0]), ended: None, starts: Timestamp(0), ends: Timestamp(0) }],
+                &[Notice {
+                    alert: Arc::clone(&all[0]),
+                    ended: None,
+                    starts: Timestamp(0),
+                    ends: Timestamp(0),
+                    missed: false,
+                }],
                 Timestamp(1000),
                 None,
             );

@@ -230,7 +230,7 @@ pub fn send_test(receivers: &[Receiver], page: &str, now: Timestamp) -> anyhow::
         Alert { key, since, count: 1, first: now, last: now, counted: now, detail, resolved, lingers, deliveries };
     // It ends by itself.
     let ends = Timestamp(now.0 + 4 * 60 * 1000);
-    let notice = Notice { alert: Arc::new(alert), ended: None, starts: now, ends };
+    let notice = Notice { alert: Arc::new(alert), ended: None, starts: now, ends, missed: false };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = client()?;
     runtime.block_on(async {
