@@ -225,6 +225,9 @@ pub struct Detail {
     pub error: Option<String>,
     /// What is so, of a source or the program itself.
     pub what: Option<String>,
+    /// The deployments, the latest first and each once, where they are counted together with others under a name that is
+    /// none of theirs.
+    pub folded: Vec<String>,
 }
 
 /// What a receiver was told of an incident.

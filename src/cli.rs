@@ -12,6 +12,7 @@ mod report;
 mod watch;
 
 use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -88,7 +89,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         what_can_be_typed().try_get_matches_from(&typed).and_then(|matches| Arguments::from_arg_matches(&matches));
     let command = match parsed {
         Ok(arguments) => arguments.command,
-        Err(error) => return usage(&error, typed.get(1).and_then(|word| word.to_str()).unwrap_or_default()),
+        Err(error) => return usage(&error, &typed),
     };
     let result = match command {
         Command::Report(options) => report::run(&options),
@@ -124,7 +125,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Prints help where it was asked for; a mistake becomes one line that names it and what to do.
-fn usage(error: &clap::Error, first_word: &str) -> Exit {
+fn usage(error: &clap::Error, typed: &[OsString]) -> Exit {
     if !error.use_stderr() {
         let _ = error.print();
         return Exit::Fine;
@@ -139,15 +140,28 @@ fn usage(error: &clap::Error, first_word: &str) -> Exit {
     let mistake = mistake.strip_prefix("error: ").unwrap_or(&mistake);
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: ")).filter(|tip| tip.contains("similar"));
     let commands = Arguments::command();
-    let command = commands.find_subcommand(first_word).map(|command| format!(" {}", command.get_name()));
+    let command = typed.get(1).and_then(|word| commands.find_subcommand(word));
     let mut line = mistake.to_owned();
+    if let Some((option, variable)) = command.and_then(|command| variable(error, command, typed)) {
+        line = line.replace(&format!("'{option}'"), &format!("'{option}' in {variable}"));
+    }
     if let Some(tip) = tip {
         line.push_str("; ");
         line.push_str(tip);
     }
     line.push_str("; see 'storagewatch");
-    line.push_str(&command.unwrap_or_default());
+    line.push_str(&command.map(|command| format!(" {}", command.get_name())).unwrap_or_default());
     line.push_str(" --help'");
     say(&line);
     Exit::Failed
+}
+
+/// The option that a mistake is in, and the variable that says so, where it was not typed.
+fn variable<'e>(error: &'e clap::Error, command: &clap::Command, typed: &[OsString]) -> Option<(&'e str, String)> {
+    let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = option.split([' ', '=', '[']).next()?;
+    let arg = command.get_arguments().find(|arg| arg.get_long().is_some_and(|long| name == format!("--{long}")))?;
+    let is_it = |word: &OsString| word.to_string_lossy().split('=').next() == Some(name);
+    let variable = arg.get_env()?.to_string_lossy().into_owned();
+    (!typed.iter().any(is_it)).then_some((option, variable))
 }

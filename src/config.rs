@@ -16,7 +16,7 @@ pub mod values;
 pub mod watched;
 pub mod webhook;
 
-pub use alert::{Alerting, DEFAULT_MAX_AGE, DEFAULT_WINDOW, WebhookFormat};
+pub use alert::{Alerting, DEFAULT_MAX_AGE, DEFAULT_WINDOW, WebhookFormat, alertmanager};
 pub use command_line::CommandLine;
 pub use file::File;
 pub use remote::{ConvexSource, ProbeSource};

@@ -2,7 +2,8 @@
 //! large it may be.
 //!
 //! Enters a request; leaves an [`Answer`], whatever its status, or a [`Failure`] in a sentence without the request's
-//! address and headers, so that no key and no cursor shows. Redirects are not followed: a key goes to nobody else.
+//! address and headers, so that no key and no cursor shows. Redirects are not followed and no proxy is used: a key goes to
+//! nobody else.
 
 use crate::event::{Timestamp, clip};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, DATE, HeaderMap, HeaderValue, LOCATION};
@@ -89,13 +90,14 @@ pub(crate) enum Failure {
     BrokenOff(String),
 }
 
-/// A client whose connections are few and that follows nobody.
+/// A client whose connections are few, that follows nobody, and that goes through no proxy that the environment names.
 pub(crate) fn client() -> reqwest::Result<reqwest::Client> {
     let as_it_is = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
     reqwest::Client::builder()
         .default_headers(as_it_is)
         .connect_timeout(CONNECT)
         .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
         .pool_max_idle_per_host(1)
         .user_agent(concat!("storagewatch/", env!("CARGO_PKG_VERSION")))
         .build()

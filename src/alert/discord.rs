@@ -2,7 +2,7 @@
 
 use super::Notice;
 use super::alertmanager::origin;
-use super::slack::headline;
+use super::slack::{headline, late};
 use super::text::annotations;
 use crate::event::clip;
 use crate::policy::Severity;
@@ -38,13 +38,13 @@ fn embed(notice: &Notice, page: &str) -> Value {
         let (name, value) = annotations.iter().find(|(name, _)| name == wanted)?;
         match *name {
             "description" => Some(value.clone()),
-            // What to do about it is of no use any more.
-            "advice" if notice.ended.is_some() => None,
+            // What to do about it is of no use any more to who knew of it.
+            "advice" if notice.is_all_clear() => None,
             "advice" => Some(value.clone()),
             _ => Some(format!("{}: {value}", name.replace('_', " "))),
         }
     });
-    let text = lines.collect::<Vec<_>>().join("\n");
+    let text = late(notice).into_iter().chain(lines).collect::<Vec<_>>().join("\n");
     let origin = origin(alert, page);
     let is_link = is_link(&origin);
     // What cannot be a link is there to be copied.
@@ -71,11 +71,11 @@ fn is_link(address: &str) -> bool {
 }
 
 fn color(notice: &Notice) -> u32 {
-    match (notice.ended, notice.alert.key.severity) {
-        (Some(_), _) => 0x2e_b8_86,
-        (None, Severity::Critical) => 0xd0_0a_00,
-        (None, Severity::Warning) => 0xda_a0_38,
-        (None, Severity::Info) => 0x43_9f_e0,
+    match (notice.is_all_clear(), notice.alert.key.severity) {
+        (true, _) => 0x2e_b8_86,
+        (false, Severity::Critical) => 0xd0_0a_00,
+        (false, Severity::Warning) => 0xda_a0_38,
+        (false, Severity::Info) => 0x43_9f_e0,
     }
 }
 

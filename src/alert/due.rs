@@ -8,6 +8,7 @@ use super::{Alert, Delivery, Key};
 use crate::event::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How often an Alertmanager is sent what it knows already, in milliseconds.
 const AGAIN: i64 = 60 * 1000;
@@ -22,6 +23,9 @@ const LATE: i64 = 2 * 60 * 1000;
 /// How soon news that was refused by itself is tried again, at first and at last, in milliseconds: others go before.
 const FIRST_REST: i64 = 250;
 const LONGEST_REST: i64 = 30 * 1000;
+
+/// A receiver that asks for more patience than this is tried again all the same.
+pub(super) const MOST_PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a receiver wants to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,15 @@ pub struct Notice {
     pub starts: Timestamp,
     /// When it ends if nothing further is said, or when it has ended.
     pub ends: Timestamp,
+    /// Whether it has ended before those who are told could hear that it fired.
+    pub missed: bool,
+}
+
+impl Notice {
+    /// Whether what they heard of is over, and nothing is left to be done.
+    pub(super) fn is_all_clear(&self) -> bool {
+        self.ended.is_some() && !self.missed
+    }
 }
 
 /// What one receiver took so far.
@@ -66,14 +79,15 @@ struct Refusal {
     alone: bool,
     /// How often it was refused by itself.
     count: u32,
-    /// When it is tried again.
+    /// For how long it rests, in milliseconds, and when it is tried again.
+    rest: i64,
     next: Timestamp,
 }
 
 impl Refusal {
     /// For how long it rests yet. A clock that was set back must not prolong it.
     fn rest(self, now: Timestamp) -> Option<i64> {
-        Some(self.next.0 - now.0).filter(|left| (1..=LONGEST_REST).contains(left))
+        Some(self.next.0 - now.0).filter(|left| (1..=self.rest).contains(left))
     }
 }
 
@@ -108,7 +122,8 @@ impl Told {
                 Next::Now(ended) => {
                     let ends = ended.unwrap_or(Timestamp(now.0 + AHEAD));
                     let starts = alert.since.min(now).min(ends);
-                    due.push(Notice { alert: Arc::clone(alert), ended, starts, ends });
+                    let missed = ended.is_some() && account.delivery.told.is_none();
+                    due.push(Notice { alert: Arc::clone(alert), ended, starts, ends, missed });
                 }
                 Next::In(left) => wait = Some(wait.map_or(left, |wait| wait.min(left))),
                 Next::Never => {}
@@ -131,8 +146,8 @@ impl Told {
     }
 
     /// Notes that the receiver refused these. Which of several it refuses shows when each goes alone; one that it refuses
-    /// alone rests, longer each time. Leaves whether that is known of it already.
-    pub(super) fn refused(&mut self, notices: &[Notice], now: Timestamp) -> bool {
+    /// alone rests, longer each time, or as long as the receiver asks. Leaves whether that is known of it already.
+    pub(super) fn refused(&mut self, notices: &[Notice], now: Timestamp, asked: Option<Duration>) -> bool {
         for notice in notices {
             if let Some(account) = self.0.get_mut(&notice.alert.key) {
                 account.refusal.alone = true;
@@ -141,7 +156,9 @@ impl Told {
         let [only] = notices else { return false };
         let Some(account) = self.0.get_mut(&only.alert.key) else { return false };
         let refusal = &mut account.refusal;
-        refusal.next = Timestamp(now.0 + (FIRST_REST << refusal.count.min(16)).min(LONGEST_REST));
+        let asked = asked.map_or(0, |asked| asked.min(MOST_PATIENCE).as_millis() as i64);
+        refusal.rest = (FIRST_REST << refusal.count.min(16)).min(LONGEST_REST).max(asked);
+        refusal.next = Timestamp(now.0 + refusal.rest);
         refusal.count = refusal.count.saturating_add(1);
         refusal.count > 1
     }
@@ -241,17 +258,19 @@ mod tests {
         told: Told,
         manner: Manner,
         got: Vec<(i64, Option<i64>)>,
+        missed: Vec<bool>,
     }
 
     impl Receiver {
         fn new(manner: Manner) -> Self {
-            Self { told: Told::default(), manner, got: Vec::new() }
+            Self { told: Told::default(), manner, got: Vec::new(), missed: Vec::new() }
         }
 
         fn look(&mut self, alert: &Arc<Alert>, now: i64) -> Option<i64> {
             let (due, wait) = self.told.due("r", self.manner, std::slice::from_ref(alert), Timestamp(now));
             self.told.took(&due, Timestamp(now));
             self.got.extend(due.iter().map(|notice| (now, notice.ended.map(|ended| ended.0))));
+            self.missed.extend(due.iter().map(|notice| notice.missed));
             wait
         }
     }
@@ -283,6 +302,7 @@ mod tests {
             receiver.look(&alert(0, Some(100_000)), second * SECOND);
         }
         assert_eq!(receiver.got, [(0, None), (100_000, Some(100_000))]);
+        assert_eq!(receiver.missed, [false, false]);
     }
 
     #[test]
@@ -311,6 +331,7 @@ mod tests {
         let mut webhook = Receiver::new(Manner::Once);
         webhook.look(&gone, 10 * MINUTE);
         assert_eq!(webhook.got, [(10 * MINUTE, Some(5))]);
+        assert_eq!(webhook.missed, [true]);
     }
 
     #[test]
@@ -396,7 +417,7 @@ mod tests {
             let batch = told.together(due, 2);
             requests.push((now.0, batch.iter().map(|notice| notice.alert.key.name).collect::<Vec<_>>()));
             if refused(&batch) {
-                known.push(told.refused(&batch, now));
+                known.push(told.refused(&batch, now, None));
             } else {
                 told.took(&batch, now);
             }
@@ -415,8 +436,15 @@ mod tests {
         // It rests no longer than that, even where the clock was set back.
         for _ in 0..100 {
             told.refused(
-                &[Notice { alert: Arc::clone(&all[0]), ended: None, starts: Timestamp(0), ends: Timestamp(0) }],
+                &[Notice {
+                    alert: Arc::clone(&all[0]),
+                    ended: None,
+                    starts: Timestamp(0),
+                    ends: Timestamp(0),
+                    missed: false,
+                }],
                 Timestamp(1000),
+                None,
             );
         }
         let due = |told: &mut Told, now: i64| told.due("r", Manner::Once, &all[..1], Timestamp(now)).0.len();
@@ -427,6 +455,20 @@ mod tests {
         let (taken, _) = told.due("r", Manner::Once, &all[..1], Timestamp(500));
         told.took(&taken, Timestamp(500));
         assert_eq!(told.together([taken.clone(), taken].concat(), 2).len(), 2);
+    }
+
+    #[test]
+    fn what_is_refused_rests_as_long_as_is_asked_for_within_reason() {
+        for (asked, expected) in [(90, 90), (7200, 300)] {
+            let mut told = Told::default();
+            let alert = alert(0, None);
+            let mut due = |now: i64| {
+                let (due, _) = told.due("r", Manner::Once, std::slice::from_ref(&alert), Timestamp(now));
+                told.refused(&due, Timestamp(now), Some(Duration::from_secs(asked)));
+                due.len()
+            };
+            assert_eq!([0, expected * SECOND - 1, expected * SECOND].map(&mut due), [1, 0, 1]);
+        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! Enters the latest [`Snapshot`] after each commit, over a channel that keeps one and no more; leaves requests, and
 //! notes on the [`Board`]. What is not taken is tried again, later each time, as it stands then. Where several are refused
-//! together, each is tried alone: one that a receiver does not want keeps it from none of the others.
+//! together, each is tried alone: one that a receiver does not want rests, and keeps it from none of the others.
 
-use super::due::{Notice, Told};
+use super::due::{MOST_PATIENCE, Notice, Told};
 use super::receiver::{NotTaken, client};
 use super::{Alert, Board, Delivered, Delivery, Detail, Key, Name, Receiver, Sent, Snapshot};
 use crate::event::Timestamp;
@@ -21,9 +21,6 @@ use tokio::time::{sleep, timeout};
 /// How soon what was not taken is tried again at first, and at last.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// A receiver that asks for more patience than this is tried again all the same.
-const MOST_PATIENCE: Duration = Duration::from_mins(5);
 
 /// How often a task looks at the clock: it may have been set.
 const LOOK: Duration = Duration::from_secs(30);
@@ -130,7 +127,8 @@ async fn tell(
     mut finish: watch::Receiver<bool>,
 ) {
     let mut told = Told::default();
-    let mut failures = 0;
+    // How many requests in a row had no answer or a bad one, and whether the last one was not taken.
+    let (mut failures, mut in_trouble) = (0, false);
     loop {
         let finishing = *finish.borrow_and_update();
         let snapshot = Arc::clone(&alerts.borrow_and_update());
@@ -152,28 +150,29 @@ async fn tell(
         let page = Arc::clone(&shared.page.read().unwrap_or_else(PoisonError::into_inner));
         match receiver.send(&client, &due, &page).await {
             Ok(()) => {
-                if failures > 0 {
+                if in_trouble {
                     tracing::info!("{} takes notifications again", receiver.name);
                 }
-                failures = 0;
+                (failures, in_trouble) = (0, false);
                 let at = (shared.now)();
                 let news = told.took(&due, at).into_iter();
                 shared.note(&receiver, Sent::Ok, news.map(|notice| delivered(&receiver, notice, at)).collect());
             }
             Err(error) => {
-                let is_known = error.refused && told.refused(&due, (shared.now)());
-                if is_known && failures == 0 {
+                let is_known = error.refused && told.refused(&due, (shared.now)(), error.retry_after);
+                if is_known && !in_trouble {
                     // It takes others, so that it does not take this one says nothing new of it.
                     tracing::debug!("{} still refuses {}: {error}", receiver.name, due[0].alert.key.name);
                     shared.board.count(&receiver.name, Sent::Refused);
                     continue;
                 }
-                failures += 1;
-                if failures == 1 {
-                    tracing::warn!("{} did not take a notification, it will be tried again: {error}", receiver.name);
-                } else {
+                if in_trouble {
                     tracing::debug!("{} did not take a notification: {error}", receiver.name);
+                } else {
+                    tracing::warn!("{} did not take a notification, it will be tried again: {error}", receiver.name);
                 }
+                in_trouble = true;
+                failures = if error.refused { 0 } else { failures + 1 };
                 shared.note(&receiver, if error.refused { Sent::Refused } else { Sent::Failed }, Vec::new());
                 if finishing && error.refused {
                     continue;
@@ -181,9 +180,11 @@ async fn tell(
                 if finishing {
                     return;
                 }
+                // Whoever refuses one may want the next, which does not wait for it.
+                let pause = if error.refused { FIRST_PAUSE } else { pause(failures, &error) };
                 tokio::select! {
                     changed = finish.changed() => if changed.is_err() { return },
-                    () = sleep(pause(failures, &error)) => {}
+                    () = sleep(pause) => {}
                 }
             }
         }
@@ -229,7 +230,7 @@ pub fn send_test(receivers: &[Receiver], page: &str, now: Timestamp) -> anyhow::
         Alert { key, since, count: 1, first: now, last: now, counted: now, detail, resolved, lingers, deliveries };
     // It ends by itself.
     let ends = Timestamp(now.0 + 4 * 60 * 1000);
-    let notice = Notice { alert: Arc::new(alert), ended: None, starts: now, ends };
+    let notice = Notice { alert: Arc::new(alert), ended: None, starts: now, ends, missed: false };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = client()?;
     runtime.block_on(async {

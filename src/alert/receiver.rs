@@ -24,6 +24,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much is repeated of what a receiver says to a request that it does not take, in bytes.
 const ANSWER: usize = 200;
 
+/// What stands for a word of a secret address in what a receiver says, and how long such a word is at least, and a part of
+/// one, in bytes: `no_service` is no part of what follows `/services/`.
+const BLANK: &str = "…";
+const WORD: usize = 4;
+const PART: usize = 8;
+
 /// What a receiver understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -156,6 +162,8 @@ pub(super) fn client() -> reqwest::Result<Client> {
         .connect_timeout(CONNECT_TIMEOUT)
         // A redirection would carry what is said to somebody whom nobody named.
         .redirect(Policy::none())
+        // So would a proxy that the environment names for others.
+        .no_proxy()
         .user_agent(concat!("storagewatch/", env!("CARGO_PKG_VERSION")))
         .pool_max_idle_per_host(1)
         .build()
@@ -165,7 +173,7 @@ impl Receiver {
     /// Sends notices, in one request.
     pub(super) async fn send(&self, client: &Client, notices: &[Notice], page: &str) -> Result<(), NotTaken> {
         let url = self.url().await.map_err(NotTaken::failed)?;
-        let request = client.post(url).json(&self.kind.body(notices, page));
+        let request = client.post(url.clone()).json(&self.kind.body(notices, page));
         let mut answer = request.send().await.map_err(|error| NotTaken::failed(reason(error)))?;
         let status = answer.status();
         if status.is_success() {
@@ -174,7 +182,12 @@ impl Receiver {
         let seconds = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let retry_after = seconds.filter(|seconds: &f64| seconds.is_finite() && *seconds >= 0.0);
         let said = answer.chunk().await.ok().flatten().unwrap_or_default();
-        let said = clip(&safe(String::from_utf8_lossy(&said).trim()), ANSWER);
+        let said = String::from_utf8_lossy(&said);
+        let said = match &self.address {
+            Address::Plain(_) => said.into_owned(),
+            Address::Secret(_) => blanked(&said, &url),
+        };
+        let said = clip(&safe(said.trim()), ANSWER);
         let separator = if said.is_empty() { "" } else { ": " };
         Err(NotTaken {
             what: format!("it answered {}{separator}{said}", status.as_u16()),
@@ -202,6 +215,28 @@ impl Receiver {
     }
 }
 
+/// An answer without what it repeats of an address: neither the path, nor a word of it, nor a part of such.
+fn blanked(answer: &str, url: &Url) -> String {
+    let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    let answer = if path.len() > 1 { answer.replace(&path, BLANK) } else { answer.to_owned() };
+    let separates = |c: char| !c.is_ascii_alphanumeric();
+    let address = url.as_str().to_ascii_lowercase();
+    let words: Vec<&str> = address.split(separates).filter(|word| word.len() >= WORD).collect();
+    let mut blanked = String::with_capacity(answer.len());
+    for part in answer.split_inclusive(separates) {
+        let word = part.trim_end_matches(separates);
+        let said = word.to_ascii_lowercase();
+        let is_part = |word: &&str| said.contains(word) || (said.len() >= PART && word.contains(&said));
+        if words.iter().any(is_part) {
+            blanked.push_str(BLANK);
+            blanked.push_str(part.strip_prefix(word).unwrap_or_default());
+        } else {
+            blanked.push_str(part);
+        }
+    }
+    blanked
+}
+
 /// What went wrong, down to its cause, without the address.
 fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
@@ -212,4 +247,24 @@ fn reason(error: reqwest::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_repeats_nothing_of_a_secret_address() {
+        let url = Url::parse("https://hooks.example/services/T0AB/xYz-12.34/hunter2hunter2?key=a!b").unwrap();
+        for (answer, expected) in [
+            ("no_<service>", "no_<service>"),
+            ("Cannot POST /services/T0AB/xYz-12.34/hunter2hunter2?key=a!b\n", "Cannot POST …\n"),
+            ("{\"path\":\"\\/services\\/T0AB\\/hunter2hunter2\"}", "{\"path\":\"\\/…\\/…\\/…\"}"),
+            ("no %2FHUNTER2hunter2, ä", "no %…, ä"),
+            ("it breaks off: hunter2hu", "it breaks off: …"),
+        ] {
+            assert_eq!(blanked(answer, &url), expected);
+        }
+        assert_eq!(blanked("no such path: /", &Url::parse("http://127.0.0.1").unwrap()), "no such path: /");
+    }
 }

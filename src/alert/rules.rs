@@ -1,9 +1,10 @@
 //! What the configuration says of alerts, and which alert an event raises.
 
 use super::{Detail, Key, Name};
-use crate::event::{Event, Hosting, Outcome, Timestamp, clip};
+use crate::event::{Hosting, Outcome, Timestamp, clip};
 use crate::ledger::{Place, PlaceCounts};
 use crate::policy::{Severity, Verdict, judge_expecting};
+use crate::row::Row;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,8 +101,10 @@ impl Rules {
     }
 }
 
-/// What is kept of an event.
-pub(crate) fn detail(event: &Event) -> Detail {
+/// What is kept of an event, counted in a place.
+pub(crate) fn detail(row: &Row, place: &Place) -> Detail {
+    let (event, deployment) = (&row.event, &row.attribution.deployment);
+    let folded = (*deployment != place.deployment).then(|| clip(deployment, TEXT));
     let text = |text: &Option<String>| text.as_deref().map(|text| clip(text, TEXT));
     Detail {
         function: text(&event.function),
@@ -110,5 +113,6 @@ pub(crate) fn detail(event: &Event) -> Detail {
         request_id: text(&event.request_id),
         error: text(&event.error).or_else(|| text(&event.reason)),
         what: None,
+        folded: folded.into_iter().collect(),
     }
 }

@@ -33,11 +33,13 @@ const FIELDS: [(&str, bool); 9] = [
 pub(super) fn body(notices: &[Notice], page: &str) -> Value {
     let firing = notices.iter().filter(|notice| notice.ended.is_none()).count();
     let resolved = notices.len() - firing;
+    let missed = notices.iter().filter(|notice| notice.missed).count();
+    let missed = if missed > 0 { format!(", {missed} of them not told before") } else { String::new() };
     let text = match (notices, firing) {
         ([only], _) => headline(only),
-        (_, 0) => format!("storagewatch: {resolved} alerts are resolved"),
+        (_, 0) => format!("storagewatch: {resolved} alerts are resolved{missed}"),
         (_, _) if resolved == 0 => format!("storagewatch: {firing} alerts fire"),
-        (_, _) => format!("storagewatch: {firing} alerts fire, {resolved} are resolved"),
+        (_, _) => format!("storagewatch: {firing} alerts fire, {resolved} are resolved{missed}"),
     };
     json!({
         "text": escaped(&text),
@@ -55,27 +57,36 @@ pub(super) fn headline(notice: &Notice) -> String {
     let key = &notice.alert.key;
     match (notice.ended, key.name) {
         (_, Name::StoragewatchTest) => summary(&notice.alert),
+        (Some(_), _) if notice.missed => format!("{}, over by now: {}", key.severity.as_str(), summary(&notice.alert)),
         (Some(_), _) => format!("resolved: {}", over(&notice.alert)),
         (None, _) => format!("{}: {}", key.severity.as_str(), summary(&notice.alert)),
     }
+}
+
+/// What somebody is told beside that who could not be told before.
+pub(super) fn late(notice: &Notice) -> Option<String> {
+    let ended = notice.ended.filter(|_| notice.missed)?;
+    Some(format!("It fired from {} to {ended}, while you could not be told.", notice.alert.since))
 }
 
 fn attachment(notice: &Notice, page: &str) -> Value {
     let alert = &notice.alert;
     let annotations = annotations(alert, page);
     let of = |name: &str| annotations.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str());
-    // What to do about it is of no use any more.
-    let wanted = |name: &str| name != "advice" || (notice.ended.is_none() && advice(alert).is_some());
+    // What to do about it is of no use any more to who knew of it.
+    let wanted = |name: &str| name != "advice" || (!notice.is_all_clear() && advice(alert).is_some());
     let fields = FIELDS.iter().filter(|(name, _)| wanted(name)).filter_map(|(name, short)| {
         Some(json!({"title": name.replace('_', " "), "value": escaped(of(name)?), "short": short}))
     });
     let headline = escaped(&headline(notice));
+    let description = of("description").unwrap_or_default();
+    let text = late(notice).map_or_else(|| description.to_owned(), |late| format!("{late} {description}"));
     json!({
         "color": color(notice),
         "fallback": headline,
         "title": headline,
         "title_link": origin(alert, page),
-        "text": escaped(of("description").unwrap_or_default()),
+        "text": escaped(&text),
         "fields": fields.collect::<Vec<_>>(),
         "footer": escaped(alert.key.name.as_str()),
         "mrkdwn_in": [],
@@ -83,11 +94,11 @@ fn attachment(notice: &Notice, page: &str) -> Value {
 }
 
 fn color(notice: &Notice) -> &'static str {
-    match (notice.ended, notice.alert.key.severity) {
-        (Some(_), _) => "good",
-        (None, Severity::Critical) => "danger",
-        (None, Severity::Warning) => "warning",
-        (None, Severity::Info) => "#439fe0",
+    match (notice.is_all_clear(), notice.alert.key.severity) {
+        (true, _) => "good",
+        (false, Severity::Critical) => "danger",
+        (false, Severity::Warning) => "warning",
+        (false, Severity::Info) => "#439fe0",
     }
 }
 

@@ -8,9 +8,10 @@ use super::rules::{Rules, detail};
 use super::sources::{Condition, Watched, unheard, unkept};
 use super::text::{over, summary};
 use super::{Alert, Delivery, Detail, Key, Name, Series, Snapshot};
-use crate::event::{Cause, Event, Hosting, Outcome, Timestamp};
+use crate::event::{Cause, Hosting, Outcome, Timestamp};
 use crate::ledger::{Place, PlaceCounts, Skipped, SourceCounts, SourceState, written};
 use crate::plain::safe;
+use crate::row::Row;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,6 +20,9 @@ pub(super) const REPEATED: i64 = 5 * 60 * 1000;
 
 /// How often time is looked at, in milliseconds.
 const EACH: i64 = 100;
+
+/// Deployments that are named in an alert about several.
+pub(super) const MAX_FOLDED: usize = 10;
 
 /// Every alert, and what has changed since the last commit.
 #[derive(Default)]
@@ -95,23 +99,16 @@ impl Alerts {
     }
 
     /// Takes an event that is counted, at `time`, in a place. History raises nothing.
-    pub fn event(
-        &mut self,
-        now: Timestamp,
-        source: &str,
-        place: &Place,
-        deployment_type: Option<&str>,
-        time: Timestamp,
-        event: &Event,
-    ) {
+    pub fn event(&mut self, now: Timestamp, place: &Place, deployment_type: Option<&str>, time: Timestamp, row: &Row) {
+        let event = &row.event;
         let kind = event.origin.deployment_type.as_deref().or(deployment_type);
         if !matches!(event.outcome, Outcome::HttpFallback | Outcome::DirectFailed)
-            || self.rules.is_history(source, &place.deployment, time, now)
+            || self.rules.is_history(&row.source, &place.deployment, time, now)
         {
             return;
         }
         if let Some(key) = self.rules.raised(place, kind, event.outcome) {
-            self.fire(key, now, 1, time.min(now), detail(event));
+            self.fire(key, now, 1, time.min(now), detail(row, place));
         }
     }
 
@@ -123,15 +120,27 @@ impl Alerts {
         }
     }
 
-    fn fire(&mut self, key: Key, now: Timestamp, count: u64, time: Timestamp, detail: Detail) {
+    fn fire(&mut self, key: Key, now: Timestamp, count: u64, time: Timestamp, mut detail: Detail) {
         match self.all.get_mut(&key) {
             Some(alert) if alert.is_firing() => {
                 let alert = Arc::make_mut(alert);
+                let is_further = detail.folded.iter().any(|name| !alert.detail.folded.contains(name));
+                for name in std::mem::take(&mut alert.detail.folded) {
+                    if !detail.folded.contains(&name) && detail.folded.len() < MAX_FOLDED {
+                        detail.folded.push(name);
+                    }
+                }
                 alert.count += count;
                 alert.counted = now;
                 alert.first = alert.first.min(time);
                 if time >= alert.last {
                     (alert.last, alert.detail) = (time, detail);
+                } else {
+                    alert.detail.folded = detail.folded;
+                }
+                // A deployment without an alert of its own is at least named where this one is read.
+                if is_further && alert.detail.folded.len() < MAX_FOLDED {
+                    say(alert);
                 }
             }
             before => {

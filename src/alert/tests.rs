@@ -2,8 +2,10 @@
 
 use super::board::Notes;
 use super::*;
+use crate::attribute::{Attribution, Evidence};
 use crate::event::{Cause, Event, Layers, Origin};
 use crate::ledger::{Place, PlaceCounts, Skipped, SourceCounts, SourceState};
+use crate::row::Row;
 use std::time::Duration;
 
 const SECOND: i64 = 1000;
@@ -33,6 +35,14 @@ fn event(outcome: Outcome) -> Event {
         truncated: false,
         identity: None,
     }
+}
+
+/// An event that was read of a source, in a place.
+fn row(event: Event, source: &str, place: &Place) -> Row {
+    let Place { deployment, hosting } = place.clone();
+    let (deployment_type, project, evidence) = (None, None, Evidence::None);
+    let attribution = Attribution { deployment, hosting, evidence, deployment_type, project };
+    Row { event, attribution, source: Arc::from(source), expects_direct: false }
 }
 
 fn place(deployment: &str, hosting: Hosting) -> Place {
@@ -82,7 +92,8 @@ impl Stage {
     }
 
     fn event(&mut self, now: i64, place: &Place, kind: Option<&str>, outcome: Outcome) {
-        self.alerts.event(Timestamp(now), "files", place, kind, Timestamp(now), &event(outcome));
+        let row = row(event(outcome), "files", place);
+        self.alerts.event(Timestamp(now), place, kind, Timestamp(now), &row);
     }
 
     fn tick(&mut self, now: i64) {
@@ -220,9 +231,9 @@ fn history_alerts_nobody() {
     let mut stage = Stage::new();
     let otter = place("happy-otter-123", Hosting::Cloud);
     let mut at = |source: &str, age: i64| {
-        let failed = event(Outcome::DirectFailed);
+        let failed = row(event(Outcome::DirectFailed), source, &otter);
         let (now, time) = (Timestamp(START), Timestamp(START - age));
-        stage.alerts.event(now, source, &otter, None, time, &failed);
+        stage.alerts.event(now, &otter, None, time, &failed);
         std::mem::replace(&mut stage.alerts, Alerts::new(rules())).snapshot().len()
     };
     assert_eq!(at("files", 6 * MINUTE), 1, "what was written while it was down");
@@ -575,4 +586,33 @@ fn what_an_alert_says() {
     assert_eq!((of("cause"), of("request_id")), ("backend_error".into(), "6f1c".into()));
     assert_eq!(of("error"), "no \\u{1b}[31m luck");
     assert!(of("advice").starts_with("The backend answered"), "{}", of("advice"));
+}
+
+#[test]
+fn an_alert_about_deployments_that_are_counted_together_names_them() {
+    let mut stage = Stage::new();
+    let other = place("__other__", Hosting::Cloud);
+    let mut fail = |name: &str, at: i64| {
+        let row = row(event(Outcome::DirectFailed), "files", &place(name, Hosting::Cloud));
+        stage.alerts.event(Timestamp(START + SECOND), &other, None, Timestamp(START + at), &row);
+        stage.only()
+    };
+    let of = |alert: &Alert, name: &str| {
+        let found = annotations(alert, "http://watch:1").into_iter().find(|(other, _)| *other == name);
+        found.map(|(_, value)| value).unwrap_or_default()
+    };
+    let first = fail("happy-otter-1", 0);
+    assert_eq!(of(&first, "summary"), "Storage access failed in happy-otter-1 (counted in __other__)");
+    assert_eq!(of(&first, "deployments"), "happy-otter-1");
+    assert!(of(&first, "description").ends_with("; deployments: happy-otter-1."), "{}", of(&first, "description"));
+    fail("happy-otter-2", 1);
+    // One that is older than what is known already is named, too.
+    let third = fail("happy-\u{1b}-3", -1);
+    assert_eq!(labels(&third), labels(&first));
+    assert_eq!(of(&third, "summary"), "Storage access failed in happy-\\u{1b}-3 and others (counted in __other__)");
+    assert_eq!(of(&third, "deployments"), "happy-\\u{1b}-3, happy-otter-2, happy-otter-1");
+    let last = (0..50).map(|number| fail(&format!("otter-{number}"), number)).last().unwrap();
+    assert_eq!(last.detail.folded.len(), 10);
+    assert!(of(&last, "deployments").starts_with("otter-49, otter-48, "), "{}", of(&last, "deployments"));
+    assert!(of(&last, "deployments").ends_with(", otter-40 and perhaps others"), "{}", of(&last, "deployments"));
 }

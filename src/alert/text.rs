@@ -2,6 +2,7 @@
 //!
 //! Enters an [`Alert`]; leaves texts in which nothing that a log brought can steer what shows them.
 
+use super::state::MAX_FOLDED;
 use super::{Alert, Name};
 use crate::event::{Hosting, Outcome, Timestamp};
 use crate::plain::safe;
@@ -28,17 +29,18 @@ pub fn annotations(alert: &Alert, page: &str) -> Vec<(&'static str, String)> {
     let detail = &alert.detail;
     let text = |text: &Option<String>| text.as_deref().map(safe).filter(|text| !text.is_empty());
     let of_event = alert.key.name.outcome().is_some();
-    let mut annotations = vec![
-        ("summary", summary(alert)),
-        ("description", description(alert)),
-        ("runbook_url", format!("{page}/runbook/{}", alert.key.name)),
-    ];
+    let mut annotations = vec![("summary", summary(alert)), ("description", description(alert))];
+    // There is no page about a test.
+    if alert.key.name != Name::StoragewatchTest {
+        annotations.push(("runbook_url", format!("{page}/runbook/{}", alert.key.name)));
+    }
     if of_event || alert.key.name == Name::StoragewatchSkipping {
         annotations.push(("count", alert.count.to_string()));
     }
     annotations.push(("first", alert.first.to_string()));
     annotations.push(("last", alert.last.to_string()));
     let optional = [
+        ("deployments", folded(alert)),
         ("function", text(&detail.function)),
         ("cause", detail.cause.map(|cause| cause.to_string())),
         ("storage_id", text(&detail.storage_id)),
@@ -52,7 +54,7 @@ pub fn annotations(alert: &Alert, page: &str) -> Vec<(&'static str, String)> {
 
 /// What it is about, on one line.
 pub(super) fn summary(alert: &Alert) -> String {
-    let deployment = safe(alert.key.deployment.as_deref().unwrap_or_default());
+    let deployment = deployment(alert);
     let source = safe(alert.key.source.as_deref().unwrap_or_default());
     match alert.key.name {
         Name::ConvexStorageDirectFailed => format!("Storage access failed in {deployment}"),
@@ -74,7 +76,7 @@ pub(super) fn summary(alert: &Alert) -> String {
 
 /// What has come to an end, on one line.
 pub(super) fn over(alert: &Alert) -> String {
-    let deployment = safe(alert.key.deployment.as_deref().unwrap_or_default());
+    let deployment = deployment(alert);
     let source = safe(alert.key.source.as_deref().unwrap_or_default());
     match alert.key.name {
         Name::ConvexStorageDirectFailed | Name::ConvexStorageDirectFailedSelfHosted => {
@@ -88,6 +90,24 @@ pub(super) fn over(alert: &Alert) -> String {
         Name::StoragewatchLedgerFailing => "storagewatch makes its counts durable again".to_owned(),
         Name::StoragewatchTest => summary(alert),
     }
+}
+
+/// Where it happened: by its true name where the label says another.
+fn deployment(alert: &Alert) -> String {
+    let label = safe(alert.key.deployment.as_deref().unwrap_or_default());
+    match alert.detail.folded.as_slice() {
+        [] => label,
+        [only] => format!("{} (counted in {label})", safe(only)),
+        [latest, ..] => format!("{} and others (counted in {label})", safe(latest)),
+    }
+}
+
+/// The deployments that are counted together, as far as they are kept.
+fn folded(alert: &Alert) -> Option<String> {
+    let folded = &alert.detail.folded;
+    let names: Vec<String> = folded.iter().map(|name| safe(name)).collect();
+    let more = if folded.len() < MAX_FOLDED { "" } else { " and perhaps others" };
+    (!names.is_empty()).then(|| format!("{}{more}", names.join(", ")))
 }
 
 fn description(alert: &Alert) -> String {
@@ -108,6 +128,9 @@ fn description(alert: &Alert) -> String {
     }
     if let Some(cause) = detail.cause {
         let _ = write!(text, "; cause: {cause}");
+    }
+    if let Some(names) = folded(alert) {
+        let _ = write!(text, "; deployments: {names}");
     }
     text.push('.');
     text

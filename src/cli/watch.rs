@@ -4,21 +4,27 @@ use super::Exit;
 use super::options::Fallback;
 use crate::alert::Address;
 use crate::config::{CommandLine, Config, DeploymentTemplate, LogFormat, LogLevel, Start, Watched};
-use crate::config::{file, remote, survey, values};
+use crate::config::{alertmanager, file, remote, survey, values};
 use anyhow::{anyhow, bail};
 use clap::Args;
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+
+/// The variable of `--deployment`.
+const DEPLOYMENT: &str = "STORAGEWATCH_DEPLOYMENT";
 
 /// What `watch` takes. What is not typed is looked for in the environment, then in the configuration file.
 #[derive(Args, Debug)]
 #[command(
     mut_arg("deployment", |option| option
-        .env("STORAGEWATCH_DEPLOYMENT")
+        .env(DEPLOYMENT)
         .help("The deployment of records that name none, in what the command line names; {stem} stands for the file's \
                name up to its first dot")),
     mut_arg("hosting", |option| option
@@ -34,8 +40,8 @@ pub(super) struct Options {
     paths: Vec<String>,
     /// Poll the log API of a deployment, https://NAME.convex.cloud or one's own, with the key in CONVEX_DEPLOY_KEY or
     /// CONVEX_SELF_HOSTED_ADMIN_KEY
-    #[arg(long, value_name = "URL", env = "STORAGEWATCH_CONVEX")]
-    convex: Option<String>,
+    #[arg(long, value_name = "URL", env = "STORAGEWATCH_CONVEX", value_parser = Unrepeated(remote::deployment_url))]
+    convex: Option<Arc<str>>,
     /// Read sources and settings from a TOML file; 'storagewatch print config' writes one to begin with
     #[arg(long, value_name = "FILE", env = "STORAGEWATCH_CONFIG")]
     config: Option<PathBuf>,
@@ -71,13 +77,13 @@ pub(super) struct Options {
     )]
     enable_reload: Option<bool>,
     /// Tell this Alertmanager of alerts, as in http://127.0.0.1:9093, instead of those of the configuration file; several
-    /// are told if there are several [default: none]
+    /// are told if there are several. An address with a password is named: env:NAME or file:PATH [default: none]
     #[arg(
         long = "alertmanager",
         value_name = "URL",
         env = "STORAGEWATCH_ALERTMANAGER",
         value_delimiter = ',',
-        value_parser = Address::plain
+        value_parser = Unrepeated(|text| alertmanager(text, Path::new("")))
     )]
     alertmanagers: Option<Vec<Address>>,
     /// How the log on standard error is written: text or json [default: text]
@@ -86,6 +92,34 @@ pub(super) struct Options {
     /// What of it is written: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", env = "STORAGEWATCH_LOG_LEVEL", hide_possible_values = true)]
     log_level: Option<LogLevel>,
+}
+
+/// Reads an address. It may hold a secret that does not belong there, so a mistake is told without what was typed.
+#[derive(Clone)]
+struct Unrepeated<T>(fn(&str) -> Result<T, String>);
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Unrepeated<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &clap::Command, arg: Option<&clap::Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        self.parse_ref_(command, arg, value, ValueSource::CommandLine)
+    }
+
+    fn parse_ref_(
+        &self,
+        _: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<T, clap::Error> {
+        let parsed = value.to_str().ok_or_else(|| "no UTF-8; write an address".to_owned()).and_then(self.0);
+        parsed.map_err(|what| {
+            let option = arg.and_then(clap::Arg::get_long).unwrap_or_default();
+            let variable = arg.and_then(clap::Arg::get_env).filter(|_| source == ValueSource::EnvVariable);
+            let variable = variable.map(|name| format!(" in {}", name.display())).unwrap_or_default();
+            clap::Error::raw(ErrorKind::ValueValidation, format!("--{option}{variable}: {what}\n"))
+        })
+    }
 }
 
 /// Runs the command.
@@ -101,8 +135,8 @@ impl Options {
     fn command_line(&self) -> anyhow::Result<CommandLine> {
         let given = self.fallback.given();
         let deployment = given.deployment.as_deref().map(DeploymentTemplate::parse).transpose();
-        // Not checked where words are: a mistake there is repeated, and an address may hold a secret.
-        let convex = self.convex.as_deref().map(remote::deployment_url).transpose();
+        let is_of_variable = std::env::var(DEPLOYMENT).is_ok_and(|set| Some(set) == given.deployment);
+        let variable = if is_of_variable { format!(" in {DEPLOYMENT}") } else { String::new() };
         Ok(CommandLine {
             config: self.config.clone(),
             listen: self.listen,
@@ -118,8 +152,8 @@ impl Options {
             log_level: self.log_level,
             paths: self.files()?,
             stdin: self.reads_stdin()?,
-            convex: convex.map_err(|what| anyhow!("--convex: {what}"))?,
-            deployment: deployment.map_err(|what| anyhow!("--deployment: {what}"))?,
+            convex: self.convex.clone(),
+            deployment: deployment.map_err(|what| anyhow!("--deployment{variable}: {what}"))?,
             hosting: given.hosting,
         })
     }

@@ -102,7 +102,8 @@ impl AlertSection {
         if section.get("alertmanagers", |_| Ok(()))?.is_some() {
             let known = &mut alert.alertmanagers;
             section.each("alertmanagers", EXAMPLE, |value| {
-                let address = alertmanager(value, directory)?;
+                let text = value.as_str().ok_or_else(|| format!("expected text in quotes, found {}", kind(value)))?;
+                let address = alertmanager(text, directory)?;
                 if known.contains(&address) {
                     return Err(format!("{address} stands there already; take it out"));
                 }
@@ -172,8 +173,8 @@ fn alertmanager_name(address: &Address) -> String {
     }
 }
 
-fn alertmanager(value: &DeValue<'_>, directory: &Path) -> Result<Address, String> {
-    let text = value.as_str().ok_or_else(|| format!("expected text in quotes, found {}", kind(value)))?;
+/// Reads where an Alertmanager is, or the name of the secret that says so. It is repeated in no error.
+pub fn alertmanager(text: &str, directory: &Path) -> Result<Address, String> {
     if text.starts_with("env:") || text.starts_with("file:") {
         return Secret::parse(text, directory).map(Address::Secret);
     }

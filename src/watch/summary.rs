@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use unicode_width::UnicodeWidthChar;
 
 /// How often it is drawn.
 const EACH: Duration = Duration::from_secs(1);
@@ -69,17 +70,17 @@ fn draw(view: &View, rate: u64, (columns, lines): (usize, usize)) -> String {
     let columns = columns.saturating_sub(1).max(1);
     let mut text = String::new();
     let mut line = |line: &str| {
-        let _ = writeln!(text, "{}", safe(line).chars().take(columns).collect::<String>().trim_end());
+        let _ = writeln!(text, "{}", cut(&safe(line), columns).trim_end());
     };
-    let longest = view.places.keys().map(|place| place.deployment.chars().count()).max().unwrap_or(0).clamp(10, NAME);
+    let longest = view.places.keys().map(|place| width_of(&safe(&place.deployment))).max().unwrap_or(0).clamp(10, NAME);
     // A name is worth more than what else there is no room for.
     let with = |outcomes: usize| longest + WIDTHS.iter().take(outcomes).map(|width| width + 2).sum::<usize>();
     let has_hosting = columns >= with(WIDTHS.len()) + HOSTING + 2;
     let outcomes = if columns >= with(WIDTHS.len()) { WIDTHS.len() } else { WIDTHS.len() - 1 };
     let width = longest.saturating_sub(with(outcomes).saturating_sub(columns)).max(10);
     let row = |name: &str, hosting: &str, counts: [String; Outcome::ALL.len()]| {
-        let name: String = safe(name).chars().take(width).collect();
-        let mut row = format!("{name:width$}");
+        let name = cut(&safe(name), width);
+        let mut row = format!("{name}{:padding$}", "", padding = width - width_of(&name));
         if has_hosting {
             let _ = write!(row, "  {hosting:HOSTING$}");
         }
@@ -106,7 +107,8 @@ fn draw(view: &View, rate: u64, (columns, lines): (usize, usize)) -> String {
     line(&format!("{} lines a second{behind}{sources}", grouped(rate)));
     let firing: Vec<_> = view.alerts.iter().filter(|alert| alert.is_firing()).collect();
     if let Some(first) = firing.iter().min_by_key(|alert| alert.key.severity) {
-        let of = first.key.deployment.as_deref().or(first.key.source.as_deref()).unwrap_or_default();
+        let folded = first.detail.folded.first().map(String::as_str);
+        let of = folded.or(first.key.deployment.as_deref()).or(first.key.source.as_deref()).unwrap_or_default();
         let more = if firing.len() > 1 { format!(" and {} more", firing.len() - 1) } else { String::new() };
         line(&format!("{} alert: {} {of}{more}", first.key.severity.as_str(), first.key.name));
     }
@@ -121,10 +123,32 @@ fn draw(view: &View, rate: u64, (columns, lines): (usize, usize)) -> String {
     text
 }
 
+/// How many columns a text takes at the most: some letters and signs take two, some none.
+fn width_of(text: &str) -> usize {
+    text.chars().map(width).sum()
+}
+
+fn width(c: char) -> usize {
+    // It makes a picture, which is wide, of the sign before it.
+    if c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(0) }
+}
+
+/// As much of a text as fits into so many columns.
+fn cut(text: &str, columns: usize) -> String {
+    let mut left = Some(columns);
+    text.chars()
+        .take_while(|c| {
+            left = left.and_then(|left| left.checked_sub(width(*c)));
+            left.is_some()
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::Hosting;
+    use unicode_width::UnicodeWidthStr;
 
     fn view(deployments: usize) -> View {
         let mut view = View { trouble: Some("no space left on the device ".repeat(9)), ..View::default() };
@@ -146,6 +170,24 @@ mod tests {
                 assert!(text.lines().count() < lines.max(8), "{lines}: {text}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_wide_or_has_no_width_fits_too() {
+        let mut view = view(1);
+        view.trouble = Some("装置に空き領域がありません".repeat(9));
+        for name in ["幸せなカワウソ", &"獺".repeat(30), "❤\u{fe0f}❤\u{fe0f}", "o\u{308}tter"] {
+            let place = Place { deployment: Arc::from(name), hosting: Hosting::Cloud };
+            view.places.insert(place, Arc::default());
+        }
+        for size in [200, 100, 80, 60, 40, 33, 20, 2, 1] {
+            let text = draw(&view, 7, (size, 24));
+            assert!(text.lines().all(|line| line.width() < size.max(2)), "{size}: {text}");
+        }
+        // The columns of counts stand one below the other, whatever the names.
+        let text = draw(&view, 7, (200, 24));
+        let ends: Vec<usize> = text.lines().take(6).map(width_of).collect();
+        assert!(ends.iter().all(|end| *end == ends[0]), "{ends:?}: {text}");
     }
 
     #[test]

@@ -82,6 +82,27 @@ fn an_alertmanager_is_told_without_any_configuration() {
 }
 
 #[test]
+fn nobody_is_told_through_a_proxy_that_the_environment_names() {
+    let mut stage = Stage::new();
+    let (alertmanager, webhook, proxy) = (Receiver::start(), Receiver::start(), Receiver::start());
+    stage.secret("url", &webhook.url());
+    stage.configure(
+        "",
+        &format!("[alert]\nalertmanagers = [\"{}\"]\n[[alert.webhook]]\nurl = \"file:url\"\n", alertmanager.url()),
+    );
+    let mut command = stage.command();
+    for variable in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        command.env(variable, proxy.url());
+    }
+    let daemon = Stage::ready(command.env_remove("no_proxy").env_remove("NO_PROXY"));
+    stage.fail("happy-otter-123");
+    alertmanager.wait_for_alerts(1);
+    webhook.wait_for_alerts(1);
+    daemon.stop();
+    assert_eq!(proxy.requests().len(), 0, "{:?}", proxy.requests());
+}
+
+#[test]
 fn what_was_written_while_it_was_down_alerts_when_it_is_back() {
     let mut stage = Stage::new();
     let alertmanager = Receiver::start();
@@ -252,6 +273,22 @@ fn dead_receivers_hold_up_neither_counting_nor_others_nor_the_end() {
 }
 
 #[test]
+fn a_secret_address_that_a_receiver_repeats_is_not_said() {
+    let mut stage = Stage::new();
+    let webhook = Receiver::start();
+    webhook.answer(404);
+    webhook.repeat();
+    stage.secret("url", &format!("{}/hook/hunter2hunter2", webhook.url()));
+    stage.configure("", "[[alert.webhook]]\nurl = \"file:url\"\n");
+    let daemon = stage.start();
+    stage.fail("happy-otter-1");
+    daemon.wait_for_words("it answered 404", 1);
+    let log = daemon.stop();
+    assert!(log.contains("it answered 404: Cannot POST …\n"), "{log}");
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
 fn one_alert_that_a_receiver_refuses_keeps_it_from_no_other() {
     let mut stage = Stage::new();
     let (webhook, alertmanager) = (Receiver::start(), Receiver::start());
@@ -304,6 +341,24 @@ fn one_alert_that_a_receiver_refuses_keeps_it_from_no_other() {
         let taken = since.iter().any(|request| request.body.to_string().contains("bad-otter-1"));
         if taken { Ok(()) } else { Err(format!("{since:?}")) }
     });
+    daemon.stop();
+}
+
+#[test]
+fn one_alert_that_is_refused_again_and_again_delays_no_new_one() {
+    let mut stage = Stage::new();
+    let webhook = Receiver::start();
+    webhook.refuse("bad-otter-1");
+    stage.secret("url", &webhook.url());
+    stage.configure("", "[[alert.webhook]]\nurl = \"file:url\"\n");
+    let daemon = stage.start();
+    stage.fail("bad-otter-1");
+    // It rests for four seconds after that.
+    webhook.wait_for_alerts(5);
+    let began = Instant::now();
+    stage.fail("good-otter-1");
+    webhook.wait_for("the other", |alerts| told(alerts, "good-otter-1") == 1);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     daemon.stop();
 }
 
@@ -380,6 +435,29 @@ fn a_receiver_that_comes_back_is_told_as_things_stand() {
     assert_eq!(alerts[0]["status"], "resolved");
     assert_eq!(alerts[0]["count"], 1);
     daemon.stop();
+}
+
+#[test]
+fn deployments_beyond_the_limit_are_named() {
+    let mut stage = Stage::new();
+    let webhook = Receiver::start();
+    stage.secret("url", &webhook.url());
+    stage.configure("", "[alert]\nwindow = \"5s\"\n[limits]\ndeployments = 1\n[[alert.webhook]]\nurl = \"file:url\"\n");
+    let mut daemon = stage.start();
+    stage.write_ago("happy-otter-1", "direct", 1, 0);
+    daemon.wait_for_accesses("happy-otter-1", 1);
+    stage.fail("happy-otter-2");
+    let alert = webhook.wait_for_alerts(1).remove(0);
+    assert_eq!(alert["labels"]["deployment"], "__other__");
+    assert_eq!(alert["annotations"]["summary"], "Storage access failed in happy-otter-2 (counted in __other__)");
+    stage.fail("happy-otter-3");
+    daemon
+        .wait_for_words("an alert fires: Storage access failed in happy-otter-3 and others (counted in __other__)", 1);
+    // More of the same is no news.
+    stage.fail("happy-otter-2");
+    let resolved = webhook.wait_for_alerts(2).remove(1);
+    assert_eq!(resolved["annotations"]["deployments"], "happy-otter-2, happy-otter-3");
+    assert_eq!(daemon.stop().matches("an alert fires").count(), 2);
 }
 
 #[test]
@@ -533,6 +611,22 @@ fn the_latest_failures_are_kept_over_a_restart() {
 }
 
 #[test]
+fn a_failure_dated_in_the_future_does_not_stay_on_top() {
+    let mut stage = Stage::new();
+    let mut daemon = Stage::ready(&mut stage.bare(&[]));
+    stage.write_ago("future-otter-1", "direct-failed", 1, -60 * 60 * 1000);
+    daemon.wait_for_accesses("future-otter-1", 1);
+    stage.fail("happy-otter-2");
+    daemon.wait_for_accesses("happy-otter-2", 1);
+    let failures = status(&daemon)["failures"].clone();
+    let deployments = [0, 1].map(|index| failures[index]["deployment"].as_str().unwrap().to_owned());
+    assert_eq!(deployments, ["happy-otter-2", "future-otter-1"], "{failures:#}");
+    let time = failures[1]["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert!(time <= jiff::Timestamp::now(), "{failures:#}");
+    daemon.stop();
+}
+
+#[test]
 fn a_test_alert_is_marked_as_one() {
     let stage = Stage::new();
     let (own, alertmanager, broken) = (Receiver::start(), Receiver::start(), Receiver::start());
@@ -553,6 +647,7 @@ fn a_test_alert_is_marked_as_one() {
     assert_eq!((&told["test"], &told["status"]), (&json!(true), &json!("firing")));
     assert_eq!(told["labels"], json!({"alertname": "StoragewatchTest", "severity": "info", "sender": "storagewatch"}));
     assert!(told["annotations"]["summary"].as_str().unwrap().starts_with("Test: "), "{told}");
+    assert_eq!(told["annotations"].get("runbook_url"), None, "there is no such page: {told}");
     assert_eq!(told["url"], "https://watch.example/sw/");
     assert_eq!(alertmanager.requests()[0].path, "/am/api/v2/alerts");
     assert_eq!(alertmanager.alerts()[0]["labels"]["alertname"], "StoragewatchTest");

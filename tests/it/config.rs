@@ -546,6 +546,7 @@ fn every_option_of_watch_can_stand_in_the_environment() {
         ("LOG_LEVEL", "loud", "--log-level"),
         ("DEPLOYMENT", "{name}", "--deployment"),
         ("HOSTING", "heroku", "--hosting"),
+        ("ALERTMANAGER", "http://a,http://b:c", "--alertmanager"),
         ("CONFIG", "none.toml", "none.toml: no such file"),
     ] {
         let variable = format!("STORAGEWATCH_{variable}");
@@ -553,6 +554,7 @@ fn every_option_of_watch_can_stand_in_the_environment() {
         let err = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{variable}: {err}");
         assert!(err.contains(option) && err.lines().count() == 1, "{variable}: {err}");
+        assert!(err.contains(&format!(" in {variable}")) || variable.ends_with("_CONFIG"), "{variable}: {err}");
     }
     // Set to nothing, as compose files do, is not set.
     let mut command = storagewatch();
@@ -587,6 +589,29 @@ fn a_wrong_word_for_watch_is_one_line() {
         assert_eq!((status, out.as_str()), (2, ""), "{arguments:?}: {err}");
         assert!(err.contains(names) && err.lines().count() == 1, "{arguments:?}: {err}");
     }
+}
+
+#[test]
+fn an_address_with_a_password_is_refused_without_repeating_it_and_may_be_named() {
+    let refused =
+        "an address with a password is a secret; write env:NAME or file:PATH; see 'storagewatch watch --help'\n";
+    for address in ["http://user:hunter2@a:9093", "http://a,http://user:hunter2@b"] {
+        let (status, _, err) = run(&["watch", "--alertmanager", address, "-"], b"");
+        assert_eq!((status, err), (2, format!("storagewatch: --alertmanager: {refused}")));
+        let output = storagewatch().args(["watch", "-"]).env("STORAGEWATCH_ALERTMANAGER", address).output().unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(err, format!("storagewatch: --alertmanager in STORAGEWATCH_ALERTMANAGER: {refused}"));
+    }
+    for address in ["hunter2", "hunter2://a", "http://hunter2@[", "env:hunter-2"] {
+        let (status, _, err) = run(&["watch", "--alertmanager", address, "-"], b"");
+        assert!(status == 2 && !err.contains("hunter"), "{err}");
+    }
+    // The way out that it names is one.
+    let directory = tempfile::tempdir().unwrap();
+    let named = format!("file:{}", directory.path().join("address").display());
+    let watch = ["watch", "--listen", "127.0.0.1:0", "--alertmanager", "env:AM", "--alertmanager", &named, "-"];
+    let (status, _, err) = run(&watch, b"");
+    assert_eq!(status, 0, "{err}");
 }
 
 #[test]

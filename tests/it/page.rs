@@ -218,6 +218,30 @@ fn contrast_labels_and_width_are_right_on_every_screen() {
 }
 
 #[test]
+fn an_error_has_room_beside_long_ids() {
+    let stage = Stage::new();
+    let daemon = Stage::ready(&mut stage.bare(&["--deployment", &"happy-otter-123-".repeat(4), "--hosting", "cloud"]));
+    let error = "Transient error while running storage get url: Internal Server Error ".repeat(4);
+    let (function, id) = ("artifacts/processing/zip:processZipFile", "kg2e0tcv7k1hq4tvpw3gf9jz8s7g1m5d".repeat(4));
+    stage.append(&format!(
+        "{}\n",
+        json!({"timestamp": 1_795_422_441_000_u64, "topic": "console", "log_level": "ERROR",
+               "function": {"path": function, "type": "action", "request_id": &id},
+               "message": format!("'Storage access: direct-failed' {{ storageId: '{id}', error: '{error}' }}")})
+    ));
+    let mut browser = Browser::start();
+    for screen in [Screen { width: 1220, ..DESKTOP }, DESKTOP, PHONE] {
+        browser.open(daemon.address, "/", screen);
+        browser.wait("document.querySelector('#failures td.error')?.textContent.startsWith('Transient error')");
+        browser.picture(&format!("long-ids-{}", screen.width));
+        let width = browser.evaluate("document.querySelector('#failures td.error').getBoundingClientRect().width");
+        assert!(width.as_f64() >= Some(230.0), "{}: {width}", screen.width);
+        browser.check_width();
+    }
+    daemon.stop();
+}
+
+#[test]
 fn keys_and_a_screen_reader_reach_everything() {
     let server = Server::start(with_hours(view()));
     let mut browser = Browser::start();

@@ -105,7 +105,7 @@ impl Keeper {
         }
         // A time in the future is somebody's wrong clock.
         let time = event.time.map_or(batch.read_at, |time| time.min(batch.read_at));
-        event.time.get_or_insert(batch.read_at);
+        event.time = Some(time);
         let origin = Arc::clone(&event.origin);
         let (place, counts) = self.place(&attribution, &origin, batch.read_at);
         let outcome = event.outcome as usize;
@@ -135,7 +135,7 @@ impl Keeper {
         }
         if !is_history {
             let kind = self.places.get(&place).and_then(|counts| counts.deployment_type.as_deref());
-            self.alerts.event(self.now, &batch.source, &place, kind, time, &row.event);
+            self.alerts.event(self.now, &place, kind, time, &row);
         }
         let row = Arc::new(row);
         self.next.failures.push_front(Arc::clone(&row));

@@ -77,3 +77,32 @@ fn discord_is_given_no_link_that_it_would_refuse() {
     assert!(text.ends_with("\nhttp\\://storagewatch\\:10045/\\#alerts"), "{text}");
     assert!(text.contains("storage access failed") && text.chars().count() <= 1700, "{text}");
 }
+
+#[test]
+fn a_chat_that_was_away_hears_that_it_fired_and_is_over() {
+    for (format, color, headline) in [("slack", json!("danger"), "text"), ("discord", json!(0xd0_0a_00), "title")] {
+        let mut stage = Stage::new();
+        let webhook = Receiver::start();
+        webhook.answer(503);
+        stage.secret("url", &webhook.url());
+        let receiver = format!("[[alert.webhook]]\nformat = \"{format}\"\nurl = \"file:url\"\n");
+        stage.configure("", &format!("[alert]\nwindow = \"1s\"\n{receiver}"));
+        let daemon = stage.start();
+        stage.fail("happy-otter-1");
+        daemon.wait_for_words("an alert is resolved", 1);
+        let tried = webhook.requests().len();
+        webhook.answer(200);
+        let told =
+            wait_for("it to be told", PATIENCE, || webhook.requests().get(tried).cloned().ok_or("nothing".to_owned()));
+        daemon.stop();
+        let part = [&told.body["attachments"][0], &told.body["embeds"][0]].into_iter().find(|part| part.is_object());
+        let part = part.unwrap();
+        assert_eq!(part["color"], color, "{part}");
+        let shown = |text: &str| text.replace('\\', "");
+        let title = if headline == "text" { &told.body["text"] } else { &part["title"] };
+        assert_eq!(shown(title.as_str().unwrap()), "critical, over by now: Storage access failed in happy-otter-1");
+        let texts = shown(&texts(part).join("\n"));
+        assert!(texts.contains("It fired from 20") && texts.contains(", while you could not be told."), "{texts}");
+        assert!(texts.contains("The backend answered"), "what to do: {texts}");
+    }
+}

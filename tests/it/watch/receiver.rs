@@ -27,6 +27,8 @@ struct Shared {
     status: AtomicU16,
     /// Whatever says this is refused.
     refused: Mutex<Option<String>>,
+    /// Whether what was asked for is repeated in an answer that takes nothing.
+    repeats: AtomicBool,
     requests: Mutex<Vec<Request>>,
     over: AtomicBool,
 }
@@ -49,6 +51,7 @@ impl Receiver {
         let shared = Arc::new(Shared {
             status: AtomicU16::new(status),
             refused: Mutex::default(),
+            repeats: AtomicBool::new(false),
             requests: Mutex::default(),
             over: AtomicBool::new(false),
         });
@@ -73,6 +76,11 @@ impl Receiver {
     /// Refuses with a 400 whatever says this, from now on.
     pub(crate) fn refuse(&self, text: &str) {
         *self.shared.refused.lock().unwrap() = Some(text.to_owned());
+    }
+
+    /// Repeats what it was asked for where it takes nothing, from now on.
+    pub(crate) fn repeat(&self) {
+        self.shared.repeats.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn url(&self) -> String {
@@ -140,6 +148,11 @@ impl Shared {
             let refused = self.refused.lock().unwrap().clone();
             let is_refused = refused.is_some_and(|text| String::from_utf8_lossy(&body).contains(&text));
             let body = serde_json::from_slice(&body).expect("JSON");
+            let text = if self.repeats.load(Ordering::SeqCst) {
+                format!("Cannot POST {path}")
+            } else {
+                "no_<service>\u{1b}".to_owned()
+            };
             self.requests.lock().unwrap().push(Request { path, body, at: Instant::now() });
             let status = loop {
                 match self.status.load(Ordering::SeqCst) {
@@ -149,7 +162,7 @@ impl Shared {
                     status => break status,
                 }
             };
-            let text = if status == 200 { "" } else { "no_<service>\u{1b}" };
+            let text = if status == 200 { "" } else { &text };
             let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len());
             stream.get_mut().write_all(answer.as_bytes())?;
         }
