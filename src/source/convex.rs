@@ -5,7 +5,7 @@
 //! it is told. The cursor becomes durable with the counts, so no key of a record is needed to count it once.
 //!
 //! A backend that was started anew with its clock set back gives new entries cursors that lie before ours, and would
-//! never show them. Where its clock stands before our cursor, or it was not asked for a while, all it keeps is read
+//! never show them. Where its clock stands before our cursor, or it did not answer as it should, all it keeps is read
 //! again, and what stands behind the last entry that was seen is new; where that entry is not there, all of it is.
 
 mod answer;
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -38,9 +38,6 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// Addresses that were polled before and of which it is kept how far.
 const OTHERS: usize = 8;
-
-/// Who does not answer for longer may have been started anew, and have set its clock back and forth again.
-const BLINK: Duration = Duration::from_secs(5);
 
 /// What to poll, and what is known of it.
 #[derive(Clone, Debug)]
@@ -86,8 +83,6 @@ pub struct Poller {
     origin: Arc<Origin>,
     scanner: Scanner,
     attempts: u32,
-    /// Since when it does not answer.
-    down_since: Option<Instant>,
     /// Whether it may have been started anew while nobody asked it.
     looks_back: bool,
     up: bool,
@@ -128,7 +123,6 @@ impl Poller {
             origin: Arc::default(),
             scanner: Scanner::new(),
             attempts: 0,
-            down_since: None,
             looks_back: true,
             up: false,
             trouble: None,
@@ -189,7 +183,6 @@ impl Poller {
         loop {
             let Err(End::Trouble(trouble)) = self.poll(&client, now, send).await else { return };
             self.attempts += 1;
-            self.down_since.get_or_insert_with(Instant::now);
             self.up = false;
             let text = trouble.to_string();
             self.trouble = Some(Arc::from(clip(&text, TROUBLE)));
@@ -224,9 +217,9 @@ impl Poller {
             date.zip(cursor).is_some_and(|(date, cursor)| ((date.0 + 1000) as f64) < cursor)
         };
         let hides = may_hide(self.place.as_ref(), date);
-        self.looks_back |= self.down_since.is_some_and(|since| since.elapsed() > BLINK);
-        // Without an entry to recognise there is nothing to look back to.
-        let mut looks_back = self.looks_back && self.place.as_ref().is_some_and(|place| place.last.is_some()) && !hides;
+        // However soon it is back: its clock may be another, and what is told of the time may be somebody else's.
+        self.looks_back |= self.attempts > 0;
+        let mut looks_back = self.looks_back && self.knows_last() && !hides;
         let mut reads_again = hides || looks_back;
         // Whether its clock was looked at since something was last asked for with our cursor and answered.
         let mut is_checked = reads_again;
@@ -247,10 +240,12 @@ impl Poller {
                         continue;
                     }
                     match poll.await {
-                        // Something in between does not wait for so long. Where the deployment itself answers, there
-                        // is nothing to tell.
+                        // Something in between does not wait for so long, or it was started anew. Where the deployment
+                        // itself answers, there is nothing to tell.
                         Err(trouble) if trouble.may_be_idleness() => {
-                            reads_again |= may_hide(self.place.as_ref(), api.alive(trouble).await?);
+                            let hides = may_hide(self.place.as_ref(), api.alive(trouble).await?);
+                            looks_back |= self.knows_last() && !hides && !reads_again;
+                            reads_again |= hides || looks_back;
                             is_checked = reads_again;
                             continue;
                         }
@@ -286,6 +281,11 @@ impl Poller {
             }
             self.is_up(now, send)?;
         }
+    }
+
+    /// Whether there is an entry to recognise. Without one there is nothing to look back to.
+    fn knows_last(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.last.is_some())
     }
 
     /// Where to begin: behind what was read, else at everything that is kept, or at our start on the deployment's clock.
@@ -328,7 +328,6 @@ impl Poller {
     /// Notes that the deployment answers.
     fn is_up(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
         self.attempts = 0;
-        self.down_since = None;
         if !std::mem::take(&mut self.said).is_empty() {
             tracing::info!("source '{}': the deployment answers again", self.options.asked.name);
         }

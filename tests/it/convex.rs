@@ -203,6 +203,40 @@ fn a_clock_that_was_set_back_over_a_restart_and_has_caught_up_hides_nothing() {
 }
 
 #[test]
+fn a_backend_that_is_back_at_once_with_its_clock_behind_hides_nothing() {
+    // Who answers for it tells another time than its cursors, or none.
+    for date in [None, Some(3_600_000)] {
+        let backend = Backend::start();
+        backend.set_date(date);
+        let mut daemon = start(&backend, None);
+        backend.set_clock(3_700_000);
+        backend.access("direct");
+        daemon.wait_for_accesses("quiet-lemur", 1);
+        let anew = |clock: i64, restart: fn(&Backend)| {
+            backend.set_clock(clock);
+            restart(&backend);
+            backend.access("direct-failed");
+            backend.access("direct");
+        };
+        // Who waits is sent away.
+        wait_for_a_poll(&backend, 1);
+        anew(100_000, Backend::restart);
+        daemon.wait_for_accesses("quiet-lemur", 3);
+        // A connection breaks off that had waited for long.
+        backend.set_long_poll(Duration::from_millis(2500));
+        backend.set_in_vain(0);
+        let polls = backend.polls().len();
+        backend.access("direct");
+        daemon.wait_for_accesses("quiet-lemur", 4);
+        wait_for_a_poll(&backend, polls);
+        anew(0, Backend::restart_unseen);
+        daemon.wait_for_accesses("quiet-lemur", 6);
+        assert_eq!(source_sum(&mut daemon, POSSIBLE_LOSS) as u64, 0);
+        daemon.stop();
+    }
+}
+
+#[test]
 fn an_answer_with_nothing_in_it_changes_nothing() {
     let backend = Backend::start();
     backend.set_long_poll(Duration::from_millis(100));

@@ -62,6 +62,8 @@ struct State {
     /// Counts its lives: who waits across one is sent away.
     life: u64,
     clock_ahead_ms: i64,
+    /// How far what it tells of the time is ahead of its clock; none tells nothing.
+    date_ahead_ms: Option<i64>,
     long_poll: Duration,
     /// What a question that waited in vain is answered with instead of an empty answer; 0 breaks it off.
     in_vain: Option<u16>,
@@ -103,6 +105,7 @@ impl Backend {
             number: 0,
             life: 0,
             clock_ahead_ms: 0,
+            date_ahead_ms: Some(0),
             long_poll: LONG_POLL,
             in_vain: None,
             packs: false,
@@ -152,6 +155,11 @@ impl Backend {
         self.state().clock_ahead_ms = ahead_ms;
     }
 
+    /// Sets how far what it tells of the time is ahead of its clock; none tells nothing.
+    pub(crate) fn set_date(&self, ahead_ms: Option<i64>) {
+        self.state().date_ahead_ms = ahead_ms;
+    }
+
     /// Sets how long a question waits.
     pub(crate) fn set_long_poll(&self, time: Duration) {
         self.state().long_poll = time;
@@ -169,12 +177,16 @@ impl Backend {
 
     /// Begins anew: who waits is sent away, and the ring is empty.
     pub(crate) fn restart(&self) {
+        self.restart_unseen();
+        self.state().life += 1;
+        self.shared.1.notify_all();
+    }
+
+    /// Begins anew behind something that keeps the connections: who waits goes on waiting.
+    pub(crate) fn restart_unseen(&self) {
         let mut state = self.state();
         state.ring.clear();
         state.completions = 0;
-        state.life += 1;
-        drop(state);
-        self.shared.1.notify_all();
     }
 
     /// What was asked so far.
@@ -316,9 +328,13 @@ impl State {
         Some((body, last))
     }
 
+    /// The header that tells the time, if any does.
     fn date(&self) -> String {
-        let now = jiff::Timestamp::from_millisecond(self.wall_ms()).unwrap();
-        now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        let told = self.date_ahead_ms.map(|ahead| {
+            let now = jiff::Timestamp::from_millisecond(self.wall_ms() + ahead).unwrap();
+            now.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n").to_string()
+        });
+        told.unwrap_or_default()
     }
 }
 
@@ -364,7 +380,7 @@ fn serve(stream: &TcpStream, shared: &(Mutex<State>, Condvar)) -> std::io::Resul
         let location = if (300..400).contains(&status) { "Location: https://elsewhere.example/\r\n" } else { "" };
         write!(
             out,
-            "HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Type: application/json\r\n{location}{encoding}Content-Length: {}\r\n\r\n",
+            "HTTP/1.1 {status} X\r\n{date}Content-Type: application/json\r\n{location}{encoding}Content-Length: {}\r\n\r\n",
             body.len()
         )?;
         out.write_all(body.as_bytes())?;
