@@ -33,7 +33,7 @@ use tokio::time::{sleep, timeout};
 /// The row that a source keeps.
 const ROW: &str = "poll";
 
-/// A question that is not refused for so long waits for something to be logged.
+/// A question that is not refused for so long waits for something to be logged, unless something is wrong already.
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Addresses that were polled before and of which it is kept how far.
@@ -230,9 +230,11 @@ impl Poller {
                 if let Ok(answered) = timeout(SETTLED, &mut poll).await {
                     answered?
                 } else {
-                    // Whatever it kept it would have told.
-                    self.end_history(now, send)?;
-                    self.is_up(now, send)?;
+                    // Whatever it kept it would have told; but who failed before may just as well hang now.
+                    if self.attempts == 0 {
+                        self.end_history(now, send)?;
+                        self.is_up(now, send)?;
+                    }
                     // Nothing is logged, or nothing is shown: it may have been started anew between two questions.
                     let checked = std::mem::replace(&mut is_checked, true);
                     if !checked && may_hide(self.place.as_ref(), api.clock().await) {
@@ -247,6 +249,7 @@ impl Poller {
                             looks_back |= self.knows_last() && !hides && !reads_again;
                             reads_again |= hides || looks_back;
                             is_checked = reads_again;
+                            self.is_up(now, send)?;
                             continue;
                         }
                         answered => answered?,

@@ -558,6 +558,26 @@ fn each_trouble_is_told_once_and_counting_goes_on_after_it() {
 }
 
 #[test]
+fn a_deployment_that_failed_is_up_again_when_it_answers_and_not_while_it_hangs() {
+    let backend = Backend::start();
+    backend.mood(Mood::LogsSay(503, String::new()));
+    let mut daemon = start(&backend, None);
+    daemon.wait_for_words("status 503", 1);
+    let polls = backend.polls().len();
+    backend.mood(Mood::Well);
+    wait_for_a_poll(&backend, polls);
+    // Nothing is logged, and nothing is answered: this may go on for ever.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(source_sum(&mut daemon, UP) as u64, 0);
+    assert!(!daemon.log().contains("answers again"), "{}", daemon.log());
+    backend.access("direct");
+    daemon.wait_for_words("answers again", 1);
+    daemon.wait_for_accesses("quiet-lemur", 1);
+    assert_eq!(source_sum(&mut daemon, UP) as u64, 1);
+    daemon.stop();
+}
+
+#[test]
 fn the_deployment_is_known_by_its_own_answer_before_its_first_event() {
     let cloud = r#"{"kind":"cloud","teamId":4,"projectId":17,"projectName":"Artifact Review","projectSlug":"artifact-review","id":2021,"deploymentType":"prod","reference":null}"#;
     for (name, info, hosting, kind, project) in [
