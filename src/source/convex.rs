@@ -91,6 +91,7 @@ pub struct Poller {
     /// What is wrong, as far as it was said.
     said: BTreeSet<String>,
     said_loss: bool,
+    said_still: bool,
 }
 
 /// Why polling ends.
@@ -128,6 +129,7 @@ impl Poller {
             trouble: None,
             said: BTreeSet::new(),
             said_loss: false,
+            said_still: false,
         })
     }
 
@@ -223,10 +225,13 @@ impl Poller {
         let mut reads_again = hides || looks_back;
         // Whether its clock was looked at since something was last asked for with our cursor and answered.
         let mut is_checked = reads_again;
+        // How many answers in a row had entries and left the cursor where it was.
+        let mut still = 0;
         self.meet(origin, now, send)?;
         loop {
+            let asked = if reads_again { "0" } else { cursor.as_str() };
             let body = {
-                let mut poll = std::pin::pin!(api.poll(if reads_again { "0" } else { &cursor }));
+                let mut poll = std::pin::pin!(api.poll(asked));
                 if let Ok(answered) = timeout(SETTLED, &mut poll).await {
                     answered?
                 } else {
@@ -264,9 +269,15 @@ impl Poller {
                     if answer.is_empty() {
                         self.end_history(now, send)?;
                     } else {
+                        // Who asks from the same place again is told the same again, and once more when it has moved on.
+                        let (moves, overlaps) = (answer.moves_on_from(asked), still > 0);
+                        still = if moves { 0 } else { still + 1 };
                         answer.cursor.clone_into(&mut cursor);
-                        self.take(answer, reads_again, start, now(), send)?;
+                        self.take(answer, reads_again || !moves || overlaps, start, now(), send)?;
                         reads_again = false;
+                        if still == 1 {
+                            self.stands_still(now(), send)?;
+                        }
                     }
                     (looks_back, self.looks_back) = (false, false);
                 }
@@ -283,6 +294,9 @@ impl Poller {
                 }
             }
             self.is_up(now, send)?;
+            if still > 0 {
+                sleep(api::pause(still, chance())).await;
+            }
         }
     }
 
@@ -381,6 +395,20 @@ impl Poller {
         }
         self.up = true;
         self.hand_over(found, counts, was_read, read_at, send)
+    }
+
+    /// Tells that the cursor does not move: nobody knows what else that hides.
+    fn stands_still(&mut self, read_at: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
+        if !std::mem::replace(&mut self.said_still, true) {
+            tracing::warn!(
+                "source '{}': the log API tells entries and a newCursor that does not lie behind the one that was asked \
+                 for; what is told again counts once, and it is asked less often; is something else in between? (said \
+                 once; storagewatch_source_possible_loss_total counts)",
+                self.options.asked.name
+            );
+        }
+        let counts = SourceCounts { possible_losses: 1, ..SourceCounts::default() };
+        self.hand_over(Vec::new(), counts, false, read_at, send)
     }
 
     /// Goes past an answer that exceeds every bound.

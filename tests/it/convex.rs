@@ -625,6 +625,34 @@ fn an_answer_beyond_every_bound_is_passed_over_and_said() {
 }
 
 #[test]
+fn what_is_told_again_because_the_cursor_stands_still_counts_once() {
+    let backend = Backend::start();
+    let mut daemon = start(&backend, None);
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 1);
+    backend.stand_still(true);
+    for times in 2..4 {
+        let polls = backend.polls().len();
+        backend.access("direct-failed");
+        daemon.wait_for_accesses("quiet-lemur", times);
+        wait_for_a_poll(&backend, polls + 1);
+    }
+    daemon.wait_for_words("a newCursor that does not lie behind", 1);
+    let (polls, began) = (backend.polls().len(), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    let asked = backend.polls().len() - polls;
+    assert!(asked < 10, "{asked} questions within {:?}", began.elapsed());
+    backend.stand_still(false);
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 4);
+    backend.access("http-fallback");
+    daemon.wait_for_accesses("quiet-lemur", 5);
+    assert_eq!(source_sum(&mut daemon, POSSIBLE_LOSS) as u64, 1);
+    let said = daemon.stop();
+    assert_eq!(said.matches("a newCursor that does not lie behind").count(), 1, "{said}");
+}
+
+#[test]
 fn a_question_that_hangs_keeps_nobody_from_stopping_or_reloading() {
     let backend = Backend::start();
     let directory = tempfile::tempdir().unwrap();

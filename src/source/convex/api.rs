@@ -63,9 +63,14 @@ impl Trouble {
         if matches!(self, Self::Refused { .. } | Self::NoKey(_)) {
             return REFUSED;
         }
-        let grown = FIRST_WAIT.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-        grown.min(LONGEST_WAIT).mul_f64(0.5 + chance)
+        pause(attempt, chance)
     }
+}
+
+/// How long to wait for the n-th time in a row. `chance` lies between 0 and 1.
+pub(super) fn pause(time: u32, chance: f64) -> Duration {
+    let grown = FIRST_WAIT.saturating_mul(1 << time.saturating_sub(1).min(16));
+    grown.min(LONGEST_WAIT).mul_f64(0.5 + chance)
 }
 
 impl Trouble {

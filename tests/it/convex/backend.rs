@@ -68,6 +68,8 @@ struct State {
     /// What a question that waited in vain is answered with instead of an empty answer; 0 breaks it off.
     in_vain: Option<u16>,
     packs: bool,
+    /// Whether the cursor that it tells is the one that it was asked with.
+    stands_still: bool,
     mood: Mood,
     info: Option<String>,
     name: Option<String>,
@@ -109,6 +111,7 @@ impl Backend {
             long_poll: LONG_POLL,
             in_vain: None,
             packs: false,
+            stands_still: false,
             mood: Mood::Well,
             info: Some(r#"{"kind":"selfHosted"}"#.to_owned()),
             name: Some("quiet-lemur".to_owned()),
@@ -173,6 +176,11 @@ impl Backend {
     /// Lets something in between pack its answers.
     pub(crate) fn pack(&self) {
         self.state().packs = true;
+    }
+
+    /// Tells the cursor that it was asked with, or the one behind what it tells.
+    pub(crate) fn stand_still(&self, stands_still: bool) {
+        self.state().stands_still = stands_still;
     }
 
     /// Begins anew: who waits is sent away, and the ring is empty.
@@ -320,7 +328,7 @@ impl State {
         for (at, entry) in entries.enumerate() {
             body.push_str(if at > 0 { "," } else { "" });
             body.push_str(if structured { &entry.structured } else { &entry.plain });
-            last = entry.cursor;
+            last = if self.stands_still { cursor } else { entry.cursor };
         }
         // In digits of its own: whoever reads it as a number and writes it again writes it differently.
         let last = serde_json::to_string(&last).unwrap() + "0";
