@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -35,6 +35,10 @@ const ROW: &str = "poll";
 
 /// A question that is not refused for so long waits for something to be logged, unless something is wrong already.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// Who has nothing to tell holds the question; who says so sooner than this is left alone for a while.
+const SOON: Duration = Duration::from_secs(1);
+const BREATH: Duration = Duration::from_millis(250);
 
 /// Addresses that were polled before and of which it is kept how far.
 const OTHERS: usize = 8;
@@ -230,6 +234,8 @@ impl Poller {
         self.meet(origin, now, send)?;
         loop {
             let asked = if reads_again { "0" } else { cursor.as_str() };
+            let asked_at = Instant::now();
+            let mut rest = Duration::ZERO;
             let body = {
                 let mut poll = std::pin::pin!(api.poll(asked));
                 if let Ok(answered) = timeout(SETTLED, &mut poll).await {
@@ -268,6 +274,7 @@ impl Poller {
                     let answer = Answer::parse(&text).map_err(|error| not_the_api(&url, &error))?;
                     if answer.is_empty() {
                         self.end_history(now, send)?;
+                        rest = if asked_at.elapsed() < SOON { BREATH } else { rest };
                     } else {
                         // Who asks from the same place again is told the same again, and once more when it has moved on.
                         let (moves, overlaps) = (answer.moves_on_from(asked), still > 0);
@@ -278,6 +285,7 @@ impl Poller {
                         if still == 1 {
                             self.stands_still(now(), send)?;
                         }
+                        rest = if moves { rest } else { api::pause(still, chance()) };
                     }
                     (looks_back, self.looks_back) = (false, false);
                 }
@@ -294,9 +302,7 @@ impl Poller {
                 }
             }
             self.is_up(now, send)?;
-            if still > 0 {
-                sleep(api::pause(still, chance())).await;
-            }
+            sleep(rest).await;
         }
     }
 

@@ -258,6 +258,20 @@ fn an_answer_with_nothing_in_it_changes_nothing() {
 }
 
 #[test]
+fn who_has_nothing_to_tell_and_says_so_at_once_is_not_asked_without_end() {
+    let backend = Backend::start();
+    backend.set_long_poll(Duration::ZERO);
+    let mut daemon = start(&backend, None);
+    let (polls, began) = (backend.polls().len(), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    let asked = backend.polls().len() - polls;
+    assert!((2..12).contains(&asked), "{asked} questions within {:?}", began.elapsed());
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 1);
+    daemon.stop();
+}
+
+#[test]
 fn what_does_not_wait_for_so_long_in_between_is_no_trouble() {
     for status in [502, 504, 0] {
         let backend = Backend::start();
