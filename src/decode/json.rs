@@ -9,8 +9,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 
-/// How many values one parsed text may hold.
+/// How many values one parsed text may hold; one that is long, a value for so many of its bytes.
 pub(crate) const MAX_VALUES: u32 = 200_000;
+const BYTES_A_VALUE: usize = 32;
 
 /// A JSON value that borrows what it can.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,7 +132,7 @@ fn parse_from<'t, R: serde_json::de::Read<'t>>(
     mut stream: serde_json::Deserializer<R>,
     text: &'t str,
 ) -> serde_json::Result<(Json<'t>, &'t str)> {
-    let budget = Cell::new(MAX_VALUES);
+    let budget = Cell::new(MAX_VALUES.max((text.len() / BYTES_A_VALUE) as u32));
     let value = Budgeted(&budget).deserialize(&mut stream)?;
     // `into_iter` is the one way to ask where the value ended.
     let end = stream.into_iter::<serde::de::IgnoredAny>().byte_offset();

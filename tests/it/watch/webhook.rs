@@ -327,6 +327,34 @@ fn forwarders_present_a_key_and_post_shapes_of_their_own_below_the_name() {
 }
 
 #[test]
+fn an_export_of_opentelemetry_may_be_as_long_as_an_array() {
+    let place = Place::new(FORWARDED);
+    let mut daemon = place.start();
+    let record = |number: u64| {
+        let event = super::sender::event("unnamed", number);
+        let attribute = |key: &str| format!(r#"{{"key":"convex.{key}","value":{{"stringValue":"x"}}}}"#);
+        format!(
+            r#"{{"timeUnixNano":"1795422441083000000","severityText":"INFO","severityNumber":9,"body":{{"stringValue":{}}},"attributes":[{},{},{}]}}"#,
+            Value::from(event.split_once(",\"convex\":").map_or(event.clone(), |(event, _)| format!("{event}}}"))),
+            attribute("topic"),
+            attribute("function.path"),
+            attribute("function.type")
+        )
+    };
+    let records: Vec<String> = (0..14_000).map(record).collect();
+    let body = format!(
+        r#"{{"resourceLogs":[{{"resource":{{"attributes":[{{"key":"convex.deployment.name","value":{{"stringValue":"tall-heron-1"}}}}]}},"scopeLogs":[{{"scope":{{"name":"convex"}},"logRecords":[{}]}}]}}]}}"#,
+        records.join(",")
+    );
+    assert!((5 << 20..16 << 20).contains(&body.len()), "{}", body.len());
+    let mut sender = Sender::new(intake(&daemon), "/ingest/forwarded", "");
+    assert_eq!(sender.post_as(&[("X-API-Key", KEY)], body.as_bytes()).unwrap().status, 200);
+    daemon.wait_for_accesses("tall-heron-1", 14_000);
+    assert_eq!((skipped(&mut daemon, "oversize"), skipped(&mut daemon, "undecodable")), (0, 0));
+    daemon.stop();
+}
+
+#[test]
 fn unsigned_bodies_are_taken_only_where_that_is_allowed_and_then_it_is_said_aloud() {
     let place = Place::new(&format!("{CLOUD}{OPEN}deployment = \"calm-owl-7\"\nhosting = \"self_hosted\"\n"));
     let mut daemon = place.start();
