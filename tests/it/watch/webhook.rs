@@ -457,7 +457,18 @@ fn what_is_no_whole_json_is_refused_and_counts_nothing() {
     let mut sender = cloud(&daemon);
     let whole = array("tall-heron-1", 0..3);
     let lines = json_lines("tall-heron-1", 3..6);
-    let nothing: [&[u8]; 9] = [
+    let event = super::sender::event("tall-heron-1", 1);
+    let among = |between: &str| format!("[{event}{between}{event}]");
+    let (wordy, not_a_number, endless) = (among(",words,"), among(",{\"n\":NaN},"), format!("[{event},]"));
+    let (trailing, unfinished) = (format!("[{event}]words}}"), format!("{},\"n\":}}", event.strip_suffix('}').unwrap()));
+    let nothing: [&[u8]; 16] = [
+        wordy.as_bytes(),
+        not_a_number.as_bytes(),
+        endless.as_bytes(),
+        trailing.as_bytes(),
+        unfinished.as_bytes(),
+        b"[{'topic':'console','message':'Storage access: direct'}]",
+        b"[{]}",
         b"",
         b" \n",
         b"null",
@@ -473,7 +484,7 @@ fn what_is_no_whole_json_is_refused_and_counts_nothing() {
     }
     assert_eq!(sender.status(&whole[..whole.len() / 2]), 400);
     assert_eq!(all(&mut daemon), 0);
-    assert_eq!(requests(&mut daemon, "400"), 10);
+    assert_eq!(requests(&mut daemon, "400"), 17);
     // What comes again whole counts as it should.
     assert_eq!((sender.status(&whole), sender.status(&lines)), (200, 200));
     daemon.wait_for_accesses("tall-heron-1", 6);
