@@ -661,6 +661,33 @@ fn a_secret_that_is_not_there_is_an_error_at_the_start_and_no_secret_is_shown() 
 }
 
 #[test]
+fn a_secret_is_taken_without_the_newline_at_its_end_and_what_else_is_odd_about_it_is_told() {
+    let place = Place::new(
+        "[[source.webhook]]\nname = \"cloud\"\nsecrets = [\"env:WITH_NEWLINE\", \"env:BLANK\"]\nkeys = [\"env:QUOTED\"]\n\
+         [[source.convex]]\nname = \"polled\"\nurl = \"http://127.0.0.1:1\"\nkey = \"env:BLANK\"\n",
+    );
+    let odd =
+        [("WITH_NEWLINE", format!("{SECRET}\r\n")), ("BLANK", format!(" {OLD}\n")), ("QUOTED", format!("'{KEY}'"))];
+    let daemon = Daemon::start(place.command().envs(odd.clone()));
+    let body = array("tall-heron-1", 0..1);
+    assert_eq!(cloud(&daemon).status(&body), 200);
+    assert_eq!(Sender::new(intake(&daemon), "/ingest/cloud", OLD).status(&body), 401);
+    assert_eq!(Sender::new(intake(&daemon), "/ingest/cloud", &format!(" {OLD}")).status(&body), 200);
+    let told = [
+        "source 'cloud': the secret env:BLANK has blanks around it",
+        "source 'polled': the secret env:BLANK has blanks around it",
+        "source 'cloud': the secret env:QUOTED has quotes around it",
+    ];
+    told.iter().for_each(|told| daemon.wait_for_words(told, 1));
+    let mut check = Command::new(env!("CARGO_BIN_EXE_storagewatch"));
+    let checked = check.arg("check").arg(&place.config).envs(odd).output().unwrap();
+    let err = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success() && told.iter().all(|told| err.contains(told)), "{err}");
+    let said = format!("{err}{}", daemon.stop());
+    assert!(!said.contains("WITH_NEWLINE") && [SECRET, OLD, KEY].iter().all(|secret| !said.contains(secret)), "{said}");
+}
+
+#[test]
 fn a_stop_answers_what_is_under_way() {
     let place = Place::new(CLOUD);
     let daemon = place.start();
