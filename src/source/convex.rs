@@ -96,6 +96,7 @@ pub struct Poller {
     said: BTreeSet<String>,
     said_loss: bool,
     said_still: bool,
+    said_untold: bool,
 }
 
 /// Why polling ends.
@@ -134,6 +135,7 @@ impl Poller {
             said: BTreeSet::new(),
             said_loss: false,
             said_still: false,
+            said_untold: false,
         })
     }
 
@@ -214,7 +216,8 @@ impl Poller {
         let (url, secret) = (Arc::clone(&self.options.asked.url), self.options.key.clone());
         let key = secret.reveal().map_err(|error| Trouble::NoKey(error.to_string()))?;
         let api = Api::new(client, &url, secret.to_string(), &key)?;
-        let Greeting { origin, date, ahead } = api.greet(now).await?;
+        let mut greeting = api.greet(now).await;
+        let (date, ahead) = (greeting.date, greeting.ahead);
         let start = self.place.as_ref().map_or(0, |place| place.start + ahead);
         let mut cursor = self.first_cursor(start);
         let may_hide = |place: Option<&Place>, date: Option<Timestamp>| {
@@ -231,8 +234,17 @@ impl Poller {
         let mut is_checked = reads_again;
         // How many answers in a row had entries and left the cursor where it was.
         let mut still = 0;
-        self.meet(origin, now, send)?;
+        if greeting.untold.is_none() {
+            self.meet(&greeting, now, send)?;
+        }
+        // It is asked again who it is, ever less often, between two questions for logs.
+        let (mut greetings, mut greeted_at) = (1, Instant::now());
         loop {
+            if greeting.untold.is_some() && self.up && greeted_at.elapsed() > api::pause(greetings, 0.5) {
+                greeting = api.greet(now).await;
+                (greetings, greeted_at) = (greetings + 1, Instant::now());
+                self.meet(&greeting, now, send)?;
+            }
             let asked = if reads_again { "0" } else { cursor.as_str() };
             let asked_at = Instant::now();
             let mut rest = Duration::ZERO;
@@ -243,6 +255,7 @@ impl Poller {
                 } else {
                     // Whatever it kept it would have told; but who failed before may just as well hang now.
                     if self.attempts == 0 {
+                        self.meet(&greeting, now, send)?;
                         self.end_history(now, send)?;
                         self.is_up(now, send)?;
                     }
@@ -268,6 +281,8 @@ impl Poller {
                 }
             };
             is_checked &= reads_again;
+            // Who could not say who it is is known by its logs.
+            self.meet(&greeting, now, send)?;
             match body {
                 Body::Whole(bytes) => {
                     let text = String::from_utf8_lossy(&bytes);
@@ -327,23 +342,34 @@ impl Poller {
         self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send)
     }
 
-    /// Makes the deployment known, before its first event.
+    /// Makes the deployment known, before its first event: as it says itself, or else as was known before, or else as its
+    /// key and address say.
     fn meet(
         &mut self,
-        origin: Origin,
+        greeting: &Greeting,
         now: &impl Fn() -> Timestamp,
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<(), End> {
-        if *self.origin == origin {
+        let (origin, source) = (&greeting.origin, &self.options.asked.name);
+        let is_known = *self.origin != Origin::default();
+        let name = if is_known && greeting.untold.is_some() { &self.origin.deployment } else { &origin.deployment };
+        let name = name.as_deref().or(self.options.asked.given.deployment.as_deref());
+        let name = name.unwrap_or("without a name").escape_debug();
+        match &greeting.untold {
+            Some(untold) if !std::mem::replace(&mut self.said_untold, true) => {
+                tracing::warn!(
+                    "source '{source}': {}; it is polled as deployment {name} and asked again",
+                    safe(untold)
+                );
+            }
+            Some(_) => {}
+            None => self.said_untold = false,
+        }
+        if *self.origin == *origin || (is_known && greeting.untold.is_some()) {
             return Ok(());
         }
-        let name = origin.deployment.as_deref().or(self.options.asked.given.deployment.as_deref());
-        tracing::info!(
-            "source '{}': deployment {}",
-            self.options.asked.name,
-            name.unwrap_or("without a name").escape_debug()
-        );
-        self.origin = Arc::new(origin);
+        tracing::info!("source '{source}': deployment {name}");
+        self.origin = Arc::new(origin.clone());
         let found = vec![Found::Deployment(Arc::clone(&self.origin))];
         self.hand_over(found, SourceCounts::default(), false, now(), send)
     }

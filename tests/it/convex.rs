@@ -622,6 +622,39 @@ fn the_deployment_is_known_by_its_own_answer_before_its_first_event() {
 }
 
 #[test]
+fn a_deployment_that_does_not_say_who_it_is_is_polled_all_the_same_and_asked_again() {
+    for status in [503, 0] {
+        let backend = Backend::start();
+        backend.is(Some("happy-otter-123"), Some(r#"{"kind":"selfHosted"}"#));
+        backend.mood(Mood::OthersSay(status));
+        let mut daemon = start(&backend, None);
+        backend.access("direct");
+        // Its key says who it may be.
+        daemon.wait_for_accesses("quiet-lemur", 1);
+        daemon.wait_for_words("/instance_name: the deployment", 1);
+        daemon.wait_for_words("/api/v1/deployment_info: the deployment", 1);
+        daemon.wait_for_words("it is polled as deployment quiet-lemur and asked again", 1);
+        assert_eq!(source_sum(&mut daemon, UP) as u64, 1);
+        backend.mood(Mood::Well);
+        backend.set_long_poll(Duration::from_millis(300));
+        backend.access("direct");
+        daemon.wait_for_words("deployment happy-otter-123", 1);
+        let before = daemon.metrics().accesses("happy-otter-123");
+        backend.access("direct");
+        daemon.wait_for_accesses("happy-otter-123", before + 1);
+        daemon.wait_for_words("asked again", 1);
+        // Who was known once remains so.
+        backend.mood(Mood::OthersSay(status));
+        backend.restart();
+        let polls = backend.polls().len();
+        wait_for_a_poll(&backend, polls);
+        backend.access("direct");
+        daemon.wait_for_accesses("happy-otter-123", before + 2);
+        daemon.stop();
+    }
+}
+
+#[test]
 fn an_answer_beyond_every_bound_is_passed_over_and_said() {
     let backend = Backend::start();
     let mut daemon = start(&backend, None);

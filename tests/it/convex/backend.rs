@@ -53,6 +53,8 @@ pub(crate) enum Mood {
     Says(u16, String),
     /// Only the log API is.
     LogsSay(u16, String),
+    /// Everything else is, without a word; 0 never answers.
+    OthersSay(u16),
 }
 
 struct State {
@@ -403,6 +405,11 @@ fn answer(asked: &Asked, (state, changed): &(Mutex<State>, Condvar)) -> Option<(
         Mood::Gone => return None,
         Mood::Says(status, body) => return Some((*status, body.clone())),
         Mood::LogsSay(status, body) if is_logs => return Some((*status, body.clone())),
+        Mood::OthersSay(0) if !is_logs => {
+            drop(changed.wait_while(state, |state| !state.ends && state.mood == Mood::OthersSay(0)));
+            return None;
+        }
+        Mood::OthersSay(status) if !is_logs => return Some((*status, String::new())),
         _ => {}
     }
     let not_found = || Some((404, "{\"code\":\"NotFound\",\"message\":\"not found\"}".to_owned()));
