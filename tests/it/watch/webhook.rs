@@ -460,7 +460,8 @@ fn what_is_no_whole_json_is_refused_and_counts_nothing() {
     let event = super::sender::event("tall-heron-1", 1);
     let among = |between: &str| format!("[{event}{between}{event}]");
     let (wordy, not_a_number, endless) = (among(",words,"), among(",{\"n\":NaN},"), format!("[{event},]"));
-    let (trailing, unfinished) = (format!("[{event}]words}}"), format!("{},\"n\":}}", event.strip_suffix('}').unwrap()));
+    let (trailing, unfinished) =
+        (format!("[{event}]words}}"), format!("{},\"n\":}}", event.strip_suffix('}').unwrap()));
     let nothing: [&[u8]; 16] = [
         wordy.as_bytes(),
         not_a_number.as_bytes(),
