@@ -40,6 +40,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 const SOON: Duration = Duration::from_secs(1);
 const BREATH: Duration = Duration::from_millis(250);
 
+/// A clock that is said to be further ahead of ours, in milliseconds, is believed as far as its entries show it.
+const AHEAD: i64 = 3000;
+
 /// Addresses that were polled before and of which it is kept how far.
 const OTHERS: usize = 8;
 
@@ -220,6 +223,8 @@ impl Poller {
         let (date, ahead) = (greeting.date, greeting.ahead);
         let start = self.place.as_ref().map_or(0, |place| place.start + ahead);
         let mut cursor = self.first_cursor(start);
+        // What tells the time need not be the clock that cursors are of, and would hide what is logged until ours is there.
+        let mut doubted = if ahead > AHEAD { self.doubted(start - ahead, &mut cursor) } else { None };
         let may_hide = |place: Option<&Place>, date: Option<Timestamp>| {
             let cursor = place.and_then(|place| place.cursor.as_ref()?.parse::<f64>().ok());
             // It is told to the second, and no cursor lies ahead of it as it should run.
@@ -254,6 +259,7 @@ impl Poller {
                     answered?
                 } else {
                     // Whatever it kept it would have told; but who failed before may just as well hang now.
+                    doubted = None;
                     if self.attempts == 0 {
                         self.meet(&greeting, now, send)?;
                         self.end_history(now, send)?;
@@ -287,6 +293,14 @@ impl Poller {
                 Body::Whole(bytes) => {
                     let text = String::from_utf8_lossy(&bytes);
                     let answer = Answer::parse(&text).map_err(|error| not_the_api(&url, &error))?;
+                    if let Some(told) = doubted.take()
+                        && let Ok(last) = answer.cursor.parse::<f64>()
+                        && last > (now().0 + AHEAD) as f64
+                    {
+                        // Its clock is ahead of ours, and that was there before.
+                        cursor = if last < told as f64 { answer.cursor.to_owned() } else { told.to_string() };
+                        continue;
+                    }
                     if answer.is_empty() {
                         self.end_history(now, send)?;
                         rest = if asked_at.elapsed() < SOON { BREATH } else { rest };
@@ -331,6 +345,15 @@ impl Poller {
         let cursor = self.place.as_ref().and_then(|place| place.cursor.clone());
         let first = if self.options.from_beginning { 0 } else { start.max(0) };
         cursor.unwrap_or_else(|| first.to_string())
+    }
+
+    /// Begins at our start on our own clock, where nothing but the time that is told says when that was on theirs. Returns
+    /// that time.
+    fn doubted(&self, start: i64, cursor: &mut String) -> Option<i64> {
+        let is_known = self.options.from_beginning || self.place.as_ref().is_some_and(|place| place.cursor.is_some());
+        let told = cursor.parse().ok().filter(|_| !is_known)?;
+        *cursor = start.to_string();
+        Some(told)
     }
 
     /// Notes that there is no history, or none any more.

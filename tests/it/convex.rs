@@ -389,6 +389,21 @@ fn only_what_was_logged_before_the_start_is_history() {
         daemon.stop();
     }
 
+    // Nor need what tells the time be its clock.
+    for (clock, date) in [(0, 10_000), (0, 3_600_000), (3_600_000, 3_600_000)] {
+        let backend = Backend::start();
+        backend.set_clock(clock - 60_000);
+        backend.set_date(Some(date));
+        backend.access("direct");
+        backend.set_clock(clock);
+        let mut daemon = start(&backend, None);
+        for times in 1..4 {
+            backend.access("direct");
+            daemon.wait_for_accesses("quiet-lemur", times);
+        }
+        daemon.stop();
+    }
+
     let mut daemon = Daemon::start(command(&backend, None).args(["--from", "beginning"]));
     daemon.wait_for_accesses("quiet-lemur", 9);
     assert_eq!(source_sum(&mut daemon, POSSIBLE_LOSS) as u64, 0);
