@@ -58,6 +58,8 @@ pub struct Tried {
     pub size_bytes: Option<u64>,
     /// How long it took, where the application says.
     pub duration: Option<Duration>,
+    /// Whether the application did not say how it fared.
+    pub untested: bool,
 }
 
 impl Tried {
@@ -70,18 +72,19 @@ impl Tried {
 
     /// Why the blob was not read.
     pub fn class(&self) -> Option<Cause> {
-        (!self.success).then(|| classify(self.error.as_deref(), self.cause.as_deref()))
+        (!self.success && !self.untested).then(|| classify(self.error.as_deref(), self.cause.as_deref()))
     }
 
-    fn read(path: Path, test: &Value, expected_size: Option<u64>) -> Self {
-        let text = |key| test.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    fn read(path: Path, test: &Value, expected_size: Option<u64>) -> Option<Self> {
+        let behind = |key| test.get("error").and_then(|error| error.get(key));
         let milliseconds = test.get("ms").and_then(Value::as_f64).filter(|ms| (0.0..1e9).contains(ms));
         let mut tried = Self {
-            success: test.get("success").and_then(Value::as_bool).unwrap_or(false),
-            error: text("error").map(|text| clip(text, MAX_TEXT)),
-            cause: text("cause").map(|text| clip(text, MAX_TEXT)),
+            success: test.get("success").and_then(Value::as_bool)?,
+            error: test.get("error").and_then(text),
+            cause: test.get("cause").and_then(text).or_else(|| behind("cause").and_then(text)),
             size_bytes: test.get("size").and_then(Value::as_u64),
             duration: milliseconds.map(|ms| Duration::from_secs_f64(ms / 1000.0)),
+            untested: false,
         };
         if tried.success {
             // The executor does not look at the status of what it fetches: an error's page counts as a blob there.
@@ -100,8 +103,29 @@ impl Tried {
                 (None, Path::Http) => None,
             };
         }
-        tried
+        Some(tried)
     }
+}
+
+/// What an error says: its text, or the message and the code of what was thrown.
+fn text(error: &Value) -> Option<String> {
+    let member = |key| error.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let said = match (error.as_str(), member("message"), member("code")) {
+        (Some(text), ..) if !text.is_empty() => text.to_owned(),
+        (_, Some(message), Some(code)) if !message.contains(code) => format!("{message} ({code})"),
+        (_, Some(said), _) | (_, None, Some(said)) => said.to_owned(),
+        _ => return None,
+    };
+    Some(clip(&said, MAX_TEXT))
+}
+
+/// An answer that does not say how both paths fared.
+#[derive(Debug)]
+pub struct Partial {
+    /// What is wrong with it.
+    pub what: String,
+    /// What it says, where it says how the direct path fared.
+    pub probe: Option<Box<Probe>>,
 }
 
 /// How both paths fared.
@@ -117,20 +141,30 @@ pub struct Probe {
 
 impl Probe {
     /// Reads an answer. The size of the blob, where it is known, tells it from an error's page.
-    pub fn read(body: &str, expected_size: Option<u64>) -> Result<Self, String> {
-        let value: Value = serde_json::from_str(body).map_err(|error| format!("not JSON ({error})"))?;
+    pub fn read(body: &str, expected_size: Option<u64>) -> Result<Self, Partial> {
+        let strange = |what| Partial { what, probe: None };
+        let value: Value = serde_json::from_str(body).map_err(|error| strange(format!("not JSON ({error})")))?;
+        let tests = value.get("tests").ok_or_else(|| strange("without 'tests'".to_owned()))?;
         let tried = |path: Path| {
-            let tests = value.get("tests").ok_or("without 'tests'")?;
-            let test = path.tests().iter().find_map(|name| tests.get(name).filter(|test| test.is_object()));
-            let test = test.ok_or_else(|| format!("without tests.{}", path.tests().join(" or tests.")))?;
-            Ok::<_, String>(Tried::read(path, test, expected_size))
+            let find = |name: &&&str| tests.get(**name).is_some_and(Value::is_object);
+            let name = path.tests().iter().find(find);
+            let name = name.ok_or_else(|| format!("without tests.{}", path.tests().join(" or tests.")))?;
+            let tried = tests.get(name).and_then(|test| Tried::read(path, test, expected_size));
+            tried.ok_or_else(|| format!("in which tests.{name}.success is neither true nor false"))
         };
         let url = value.get("env").and_then(|env| env.get("CONVEX_CLOUD_URL")).and_then(Value::as_str);
-        Ok(Self {
-            direct: tried(Path::Direct)?,
-            http: tried(Path::Http)?,
-            deployment_url: url.filter(|url| url.contains("://")).map(|url| clip(url, MAX_TEXT)),
-        })
+        let deployment_url = url.filter(|url| url.contains("://")).map(|url| clip(url, MAX_TEXT));
+        match (tried(Path::Direct), tried(Path::Http)) {
+            (Ok(direct), Ok(http)) => Ok(Self { direct, http, deployment_url }),
+            (Ok(direct), Err(what)) => {
+                let fares = direct.said().map_or("works".to_owned(), |said| format!("does not work: {said}"));
+                let http = Tried { untested: true, ..Tried::default() };
+                let what = format!("{what}; direct access {fares}");
+                Err(Partial { what, probe: Some(Box::new(Self { direct, http, deployment_url })) })
+            }
+            (Err(what), Ok(_)) => Err(strange(what)),
+            (Err(direct), Err(http)) => Err(strange(format!("{direct} and {http}"))),
+        }
     }
 
     /// How a path fared.
@@ -160,6 +194,12 @@ impl Probe {
         let is_told = |origin: &Origin| attribute(origin, given).hosting != Hosting::Unknown;
         let [by_application, by_address] = origins;
         if is_told(&by_application) { by_application } else { by_address }
+    }
+
+    /// Whether the application is meant to need no detour there.
+    pub fn must_be_direct(place: &Attribution, expects_direct: bool) -> bool {
+        let detour = policy::judge(place.hosting, place.deployment_type.as_deref(), Outcome::HttpFallback).0;
+        expects_direct || detour == Verdict::Degraded
     }
 
     /// What to make of it.
@@ -242,8 +282,48 @@ mod tests {
             (r#"{"tests":{"node_storage_get":{}}}"#, "without tests.node_storage_via_http_workaround"),
             (r#"{"tests":{"node_storage_get":5}}"#, "without tests.node_storage_get_direct"),
         ] {
-            let error = Probe::read(body, None).unwrap_err();
+            let error = Probe::read(body, None).unwrap_err().what;
             assert!(error.contains(what), "{body}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_success_that_is_neither_true_nor_false_is_none_and_no_failure() {
+        for direct in [r#"{"size":34}"#, r#"{"success":"true","size":34}"#, r#"{"success":null}"#, r#"{"success":1}"#] {
+            let tests = format!(r#""node_storage_get_direct":{direct},"node_storage_via_http_workaround":{WORKS}"#);
+            let partial = Probe::read(&format!(r#"{{"tests":{{{tests}}}}}"#), Some(34)).unwrap_err();
+            assert!(partial.probe.is_none(), "{direct}");
+            assert_eq!(partial.what, "in which tests.node_storage_get_direct.success is neither true nor false");
+            let tests = format!(r#""node_storage_get_direct":{REFUSED},"node_storage_via_http_workaround":{direct}"#);
+            let partial = Probe::read(&format!(r#"{{"tests":{{{tests}}}}}"#), Some(34)).unwrap_err();
+            let probe = partial.probe.unwrap();
+            assert_eq!((probe.direct.class(), probe.http.class()), (Some(Cause::ConnectionRefused), None));
+            assert!(probe.http.untested && partial.what.contains("does not work: fetch failed: connect ECONNREFUSED"));
+        }
+    }
+
+    #[test]
+    fn errors_that_are_objects_are_read() {
+        let told = |members: &str| {
+            let probe = answer(&format!(r#"{{"success":false,{members}}}"#), WORKS);
+            (probe.direct.said().unwrap_or_default(), probe.direct.class())
+        };
+        let refused = Some(Cause::ConnectionRefused);
+        for (members, said, class) in [
+            (
+                r#""error":{"message":"fetch failed"},"cause":{"code":"ECONNREFUSED"}"#,
+                "fetch failed: ECONNREFUSED",
+                refused,
+            ),
+            (r#""error":{"message":"no way","code":"ECONNREFUSED"}"#, "no way (ECONNREFUSED)", refused),
+            (
+                r#""error":{"message":"fetch failed","cause":{"message":"connect ECONNREFUSED ::1","code":"ECONNREFUSED"}}"#,
+                "fetch failed: connect ECONNREFUSED ::1",
+                refused,
+            ),
+            (r#""error":{},"cause":null"#, "the blob was not found", Some(Cause::NotFound)),
+        ] {
+            assert_eq!(told(members), (said.to_owned(), class), "{members}");
         }
     }
 

@@ -15,8 +15,11 @@ use needles::Needles;
 /// How long a line may be.
 pub const MAX_LINE: usize = 4 * 1024 * 1024;
 
-/// How long a line may be that holds many records: a JSON array, or a body of the log API.
+/// How long a line may be that holds many records: a JSON array, or an object that begins with one of [`BODY_KEYS`].
 pub const MAX_BODY: usize = 64 * 1024 * 1024;
+
+/// The first key of a body of the log API, and that of an OpenTelemetry export.
+const BODY_KEYS: [&[u8]; 2] = [b"\"entries\"", b"\"resourceLogs\""];
 
 /// How far above a line the record is looked for that it may belong to, in bytes and in lines of its stream.
 pub const LOOKBACK: usize = 16 * 1024;

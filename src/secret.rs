@@ -12,7 +12,7 @@ use thiserror::Error;
 /// Where a secret is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Secret {
-    /// `env:NAME`, a variable of the environment.
+    /// `env:NAME`, a variable of the environment, without the newlines at its end.
     Env(String),
     /// `file:PATH`, a file's content without the newlines at its end.
     File(PathBuf),
@@ -48,11 +48,24 @@ impl Secret {
                 if bytes.len() as u64 > MAX_BYTES {
                     return Err(self.error("larger than 64 KiB; name the file that holds the secret"));
                 }
-                let text = String::from_utf8(bytes).map_err(|_| self.error("not UTF-8"))?;
-                text.trim_end_matches(['\r', '\n']).to_owned()
+                String::from_utf8(bytes).map_err(|_| self.error("not UTF-8"))?
             }
         };
+        let value = value.trim_end_matches(['\r', '\n']).to_owned();
         if value.is_empty() { Err(self.error("empty; put the secret there")) } else { Ok(Revealed(value)) }
+    }
+
+    /// What about its value would surprise, if it has one. It is taken as it is.
+    pub fn surprise(&self) -> Option<String> {
+        let value = self.reveal().ok()?;
+        let value = value.expose();
+        let is_quoted = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+        let has = match value {
+            _ if value.trim() != value => "blanks around it",
+            _ if ['"', '\'', '`'].into_iter().any(is_quoted) => "quotes around it",
+            _ => return None,
+        };
+        Some(format!("the secret {self} has {has}, and they are taken for a part of it; remove them if they are none"))
     }
 
     fn error(&self, problem: &'static str) -> SecretError {
@@ -132,6 +145,32 @@ mod tests {
         assert!(!shown.contains("hunter2") && shown.contains("file:"), "{shown}");
         let variable = Secret::parse("env:PATH", directory.path()).unwrap();
         assert_eq!((variable.to_string().as_str(), variable.reveal().is_ok()), ("env:PATH", true));
+    }
+
+    #[test]
+    fn blanks_and_quotes_around_a_value_are_taken_and_told() {
+        let directory = tempfile::tempdir().unwrap();
+        for (written, value, told) in [
+            ("hunter2\n\r\n", "hunter2", None),
+            ("hunter 2", "hunter 2", None),
+            (" hunter2\n", " hunter2", Some("blanks")),
+            ("hunter2\t\r\n", "hunter2\t", Some("blanks")),
+            ("\n\"hunter2", "\n\"hunter2", Some("blanks")),
+            ("\"hunter2\"\n", "\"hunter2\"", Some("quotes")),
+            ("'hunter2'", "'hunter2'", Some("quotes")),
+            ("'hunter2\"", "'hunter2\"", None),
+            ("'", "'", None),
+        ] {
+            std::fs::write(directory.path().join("key"), written).unwrap();
+            let secret = Secret::parse("file:key", directory.path()).unwrap();
+            assert_eq!(secret.reveal().unwrap().expose(), value);
+            let surprise = secret.surprise();
+            assert!(!surprise.as_ref().is_some_and(|said| said.contains("hunter")), "{surprise:?}");
+            assert!(surprise.as_ref().is_none_or(|said| told.is_some_and(|told| said.contains(told))), "{surprise:?}");
+            assert_eq!(surprise.is_some(), told.is_some(), "{written:?}");
+        }
+        let missing = Secret::parse("file:missing", directory.path()).unwrap();
+        assert_eq!(missing.surprise(), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::attribute::{Attribution, attribute};
 use crate::config::remote;
 use crate::plain::safe;
 use crate::policy::Verdict;
-use crate::probe::ask::{self, Blob};
+use crate::probe::ask::{self, AskError, Blob};
 use crate::probe::{Path, Probe, Tried};
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
@@ -89,10 +89,21 @@ async fn find(options: &Options) -> anyhow::Result<Finding> {
     if was_created {
         say(&format!("created the test blob {}; --storage-id {0} reads it again", blob.id));
     }
-    let probe = ask::test(&client, &url, &blob).await?;
+    let (probe, doubt) = match ask::test(&client, &url, &blob).await {
+        Ok(probe) => (probe, None),
+        Err(AskError::Partial { url, mut partial }) => match partial.probe.take() {
+            Some(probe) => (*probe, Some(AskError::Partial { url, partial })),
+            None => return Err(AskError::Partial { url, partial }.into()),
+        },
+        Err(error) => return Err(error.into()),
+    };
     let given = options.fallback.given();
     let place = attribute(&probe.origin(&url, &given), &given);
     let expects_direct = options.expect == Some(Expected::Direct);
+    // What is not known of the detour does not matter where there should be none.
+    if let Some(doubt) = doubt.filter(|_| probe.direct.success || !Probe::must_be_direct(&place, expects_direct)) {
+        return Err(doubt.into());
+    }
     Ok(Finding { url, blob, was_created, probe, place, expects_direct })
 }
 
@@ -133,7 +144,7 @@ impl Finding {
         let path = |path: Path| {
             let tried = self.probe.tried(path);
             let value = json!({
-                "success": tried.success,
+                "success": (!tried.untested).then_some(tried.success),
                 "cause": tried.class().map(crate::event::Cause::as_str),
                 "error": tried.error,
                 "error_cause": tried.cause,
@@ -159,6 +170,9 @@ impl Finding {
 }
 
 fn summary(tried: &Tried) -> String {
+    if tried.untested {
+        return "the application does not say".to_owned();
+    }
     if let Some(cause) = tried.class() {
         return format!("does not work: {cause}");
     }

@@ -197,7 +197,7 @@ impl ConvexSource {
     }
 }
 
-/// Says that a key is missing, or that others may read it on its way.
+/// Says that a key is missing or odd, or that others may read it on its way.
 fn surprises(name: &SourceName, url: &str, key: &Secret) -> Vec<String> {
     let missing =
         key.reveal().err().map(|error| format!("source '{name}': {error}; nothing is polled until it is there"));
@@ -206,7 +206,8 @@ fn surprises(name: &SourceName, url: &str, key: &Secret) -> Vec<String> {
     let plain = url.starts_with("http://") && !is_near;
     let plain = plain
         .then(|| format!("source '{name}': {url}: the key goes there in plain text; write https if it can be had"));
-    missing.into_iter().chain(plain).collect()
+    let odd = key.surprise().map(|surprise| format!("source '{name}': {surprise}"));
+    missing.into_iter().chain(odd).chain(plain).collect()
 }
 
 impl ProbeSection {

@@ -74,6 +74,7 @@ impl super::Config {
         let mut said = survey(self.sources.iter().map(|source| (source.name.as_str(), &*source.paths)));
         said.extend(self.convex.iter().flat_map(super::remote::ConvexSource::survey));
         said.extend(super::remote::ProbeSource::survey(&self.probes));
+        said.extend(self.webhooks.iter().flat_map(super::webhook::WebhookSource::surprises));
         let receivers = &self.alerting.receivers;
         said.extend(receivers.iter().filter_map(|receiver| receiver.address.trouble()));
         said

@@ -68,7 +68,13 @@ impl WebhookSource {
         let all = self.secrets.iter().chain(&self.keys);
         let missing = all.filter_map(|secret| secret.reveal().err());
         let missing = missing.map(|error| format!("source '{name}': {error}; it does not start without"));
-        missing.chain(self.warning(listen)).collect()
+        missing.chain(self.surprises()).chain(self.warning(listen)).collect()
+    }
+
+    /// What would surprise in its secrets that are there.
+    pub(super) fn surprises(&self) -> impl Iterator<Item = String> {
+        let said = self.secrets.iter().chain(&self.keys).filter_map(Secret::surprise);
+        said.map(|surprise| format!("source '{}': {surprise}", self.name))
     }
 
     /// What is dangerous.

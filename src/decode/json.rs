@@ -9,8 +9,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 
-/// How many values one parsed text may hold.
+/// How many values one parsed text may hold; one that is long, a value for so many of its bytes.
 pub(crate) const MAX_VALUES: u32 = 200_000;
+const BYTES_A_VALUE: usize = 32;
 
 /// A JSON value that borrows what it can.
 #[derive(Debug, Clone, PartialEq)]
@@ -131,7 +132,7 @@ fn parse_from<'t, R: serde_json::de::Read<'t>>(
     mut stream: serde_json::Deserializer<R>,
     text: &'t str,
 ) -> serde_json::Result<(Json<'t>, &'t str)> {
-    let budget = Cell::new(MAX_VALUES);
+    let budget = Cell::new(MAX_VALUES.max((text.len() / BYTES_A_VALUE) as u32));
     let value = Budgeted(&budget).deserialize(&mut stream)?;
     // `into_iter` is the one way to ask where the value ended.
     let end = stream.into_iter::<serde::de::IgnoredAny>().byte_offset();
@@ -225,6 +226,27 @@ fn is_too_deep(error: &serde_json::Error) -> bool {
 
 /// How deep a text is followed; the parser goes a little deeper.
 const MAX_DEPTH: usize = 100;
+
+/// The text behind the object or array that a text begins with, however deep it is nested; none where it does not end.
+pub(crate) fn behind(text: &str) -> Option<&str> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return text.get(at + 1..);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
 
 /// What a cut left open.
 struct Open<'a> {
@@ -491,6 +513,15 @@ mod tests {
         }
         assert_eq!(cut(r#"{"a":"x\ud83d y","b":"z\ud83d"#).text("b"), Some("z"));
         assert!(matches!(parse(r#"{"a":"x\ud83"}"#), Parsed::Invalid));
+    }
+
+    #[test]
+    fn what_is_behind_a_value_is_found_at_any_depth() {
+        let deep = format!("{}{}", "[{\"a\":".repeat(1000), "\"]}\\\"]\"}]".to_owned() + &"}]".repeat(999));
+        assert_eq!(behind(&format!("{deep},{{}}")), Some(",{}"));
+        let (inner, cut) = (deep.strip_prefix('[').unwrap(), deep.strip_suffix(']').unwrap());
+        assert_eq!((behind(&deep), behind(inner), behind(cut)), (Some(""), Some("]"), None));
+        assert_eq!((behind("]"), behind("5"), behind("")), (None, None, None));
     }
 
     #[test]

@@ -14,8 +14,35 @@ pub(super) fn looks_like_json(text: &str) -> bool {
     let first_of = |rest: &[u8]| rest.iter().copied().find(|b| *b != b' ' && *b != b'\t');
     match text.as_bytes() {
         [b'{', rest @ ..] => first_of(rest).is_some_and(|b| matches!(b, b'"' | b'}')),
-        [b'[', rest @ ..] => first_of(rest).is_some_and(|b| matches!(b, b'{' | b']')),
+        [b'[', rest @ ..] => first_of(rest).is_some_and(|b| matches!(b, b'{' | b']')) || is_array_with_object(text),
         _ => false,
+    }
+}
+
+/// Whether a text begins an array in which an object stands behind something else. Tags and numbers in brackets, and
+/// what JavaScript prints, are none.
+fn is_array_with_object(text: &str) -> bool {
+    let (mut rest, mut depth) = (text.as_bytes(), 0_usize);
+    loop {
+        rest = match rest {
+            [b' ' | b'\t' | b',', rest @ ..] => rest,
+            [b'[', rest @ ..] => {
+                depth += 1;
+                rest
+            }
+            [b']', rest @ ..] if depth > 1 => {
+                depth -= 1;
+                rest
+            }
+            [b'{', rest @ ..] => return matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]),
+            _ => {
+                let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<serde::de::IgnoredAny>();
+                match values.next() {
+                    Some(Ok(_)) => rest.get(values.byte_offset()..).unwrap_or_default(),
+                    _ => return false,
+                }
+            }
+        }
     }
 }
 

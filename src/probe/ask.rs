@@ -2,6 +2,7 @@
 
 use crate::event::clip;
 use crate::fetch::{Answer, Bounds, Failure, fetch};
+use reqwest::header::CONTENT_LENGTH;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use thiserror::Error;
@@ -51,6 +52,9 @@ pub(crate) enum AskError {
     /// The answer makes no sense.
     #[error("{url}{endpoint} answers with something {what}")]
     Strange { url: String, endpoint: &'static str, what: String },
+    /// The application does not say how both paths fared.
+    #[error("{url}{TEST} answers with something {}", partial.what)]
+    Partial { url: String, partial: Box<super::Partial> },
 }
 
 /// Makes a test blob.
@@ -61,7 +65,9 @@ pub(crate) async fn make(client: &reqwest::Client, url: &str) -> Result<Blob, As
         storage_id: String,
         size: Option<u64>,
     }
-    let answered = fetch(client.post(format!("{url}{MAKE}")), Bounds::SHORT).await;
+    // Something in between may want to know that nothing follows.
+    let request = client.post(format!("{url}{MAKE}")).header(CONTENT_LENGTH, 0);
+    let answered = fetch(request, Bounds::SHORT).await;
     let text = text(url, MAKE, "POST /debug/storage-blob", answered)?;
     let strange = |what: String| AskError::Strange { url: url.to_owned(), endpoint: MAKE, what };
     let made: Made = serde_json::from_str(&text).map_err(|error| strange(format!("without a storageId ({error})")))?;
@@ -75,11 +81,8 @@ pub(crate) async fn make(client: &reqwest::Client, url: &str) -> Result<Blob, As
 pub(crate) async fn test(client: &reqwest::Client, url: &str, blob: &Blob) -> Result<super::Probe, AskError> {
     let request = client.get(format!("{url}{TEST}")).query(&[("storageId", &blob.id)]);
     let text = text(url, TEST, "GET /debug/node-network-test", fetch(request, TESTING).await)?;
-    super::Probe::read(&text, blob.size_bytes).map_err(|what| AskError::Strange {
-        url: url.to_owned(),
-        endpoint: TEST,
-        what,
-    })
+    let partial = |partial| AskError::Partial { url: url.to_owned(), partial: Box::new(partial) };
+    super::Probe::read(&text, blob.size_bytes).map_err(partial)
 }
 
 /// Whether a text can be a blob's id.

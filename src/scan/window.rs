@@ -1,6 +1,6 @@
 //! Cuts a stream of bytes into windows that end at a line's end, with a little of what stood before them.
 
-use super::{LOOKBACK, MAX_BODY, MAX_LINE};
+use super::{BODY_KEYS, LOOKBACK, MAX_BODY, MAX_LINE};
 use memchr::{memchr, memrchr};
 use std::io::{self, Read};
 
@@ -298,7 +298,7 @@ pub(super) fn bound(line: &[u8]) -> usize {
     let line = &line[first(line).unwrap_or(0)..];
     let is_body = match line {
         [b'[', rest @ ..] => first(&rest[..rest.len().min(64)]).is_none_or(|at| matches!(rest[at], b'{' | b'[' | b']')),
-        [b'{', rest @ ..] => first(rest).is_some_and(|at| rest[at..].starts_with(b"\"entries\"")),
+        [b'{', rest @ ..] => first(rest).is_some_and(|at| BODY_KEYS.iter().any(|key| rest[at..].starts_with(key))),
         _ => false,
     };
     if is_body { MAX_BODY } else { MAX_LINE }

@@ -5,7 +5,7 @@
 //! it is told. The cursor becomes durable with the counts, so no key of a record is needed to count it once.
 //!
 //! A backend that was started anew with its clock set back gives new entries cursors that lie before ours, and would
-//! never show them. Where its clock stands before our cursor, or it was not asked for a while, all it keeps is read
+//! never show them. Where its clock stands before our cursor, or it did not answer as it should, all it keeps is read
 //! again, and what stands behind the last entry that was seen is new; where that entry is not there, all of it is.
 
 mod answer;
@@ -33,14 +33,18 @@ use tokio::time::{sleep, timeout};
 /// The row that a source keeps.
 const ROW: &str = "poll";
 
-/// A question that is not refused for so long waits for something to be logged.
+/// A question that is not refused for so long waits for something to be logged, unless something is wrong already.
 const SETTLED: Duration = Duration::from_secs(2);
+
+/// Who has nothing to tell holds the question; who says so sooner than this is left alone for a while.
+const SOON: Duration = Duration::from_secs(1);
+const BREATH: Duration = Duration::from_millis(250);
+
+/// A clock that is said to be further ahead of ours, in milliseconds, is believed as far as its entries show it.
+const AHEAD: i64 = 3000;
 
 /// Addresses that were polled before and of which it is kept how far.
 const OTHERS: usize = 8;
-
-/// Who does not answer for longer may have been started anew, and have set its clock back and forth again.
-const BLINK: Duration = Duration::from_secs(5);
 
 /// What to poll, and what is known of it.
 #[derive(Clone, Debug)]
@@ -86,8 +90,6 @@ pub struct Poller {
     origin: Arc<Origin>,
     scanner: Scanner,
     attempts: u32,
-    /// Since when it does not answer.
-    down_since: Option<Instant>,
     /// Whether it may have been started anew while nobody asked it.
     looks_back: bool,
     up: bool,
@@ -96,6 +98,8 @@ pub struct Poller {
     /// What is wrong, as far as it was said.
     said: BTreeSet<String>,
     said_loss: bool,
+    said_still: bool,
+    said_untold: bool,
 }
 
 /// Why polling ends.
@@ -128,12 +132,13 @@ impl Poller {
             origin: Arc::default(),
             scanner: Scanner::new(),
             attempts: 0,
-            down_since: None,
             looks_back: true,
             up: false,
             trouble: None,
             said: BTreeSet::new(),
             said_loss: false,
+            said_still: false,
+            said_untold: false,
         })
     }
 
@@ -189,7 +194,6 @@ impl Poller {
         loop {
             let Err(End::Trouble(trouble)) = self.poll(&client, now, send).await else { return };
             self.attempts += 1;
-            self.down_since.get_or_insert_with(Instant::now);
             self.up = false;
             let text = trouble.to_string();
             self.trouble = Some(Arc::from(clip(&text, TROUBLE)));
@@ -215,31 +219,52 @@ impl Poller {
         let (url, secret) = (Arc::clone(&self.options.asked.url), self.options.key.clone());
         let key = secret.reveal().map_err(|error| Trouble::NoKey(error.to_string()))?;
         let api = Api::new(client, &url, secret.to_string(), &key)?;
-        let Greeting { origin, date, ahead } = api.greet(now).await?;
+        let mut greeting = api.greet(now).await;
+        let (date, ahead) = (greeting.date, greeting.ahead);
         let start = self.place.as_ref().map_or(0, |place| place.start + ahead);
         let mut cursor = self.first_cursor(start);
+        // What tells the time need not be the clock that cursors are of, and would hide what is logged until ours is there.
+        let mut doubted = if ahead > AHEAD { self.doubted(start - ahead, &mut cursor) } else { None };
         let may_hide = |place: Option<&Place>, date: Option<Timestamp>| {
             let cursor = place.and_then(|place| place.cursor.as_ref()?.parse::<f64>().ok());
             // It is told to the second, and no cursor lies ahead of it as it should run.
             date.zip(cursor).is_some_and(|(date, cursor)| ((date.0 + 1000) as f64) < cursor)
         };
         let hides = may_hide(self.place.as_ref(), date);
-        self.looks_back |= self.down_since.is_some_and(|since| since.elapsed() > BLINK);
-        // Without an entry to recognise there is nothing to look back to.
-        let mut looks_back = self.looks_back && self.place.as_ref().is_some_and(|place| place.last.is_some()) && !hides;
+        // However soon it is back: its clock may be another, and what is told of the time may be somebody else's.
+        self.looks_back |= self.attempts > 0;
+        let mut looks_back = self.looks_back && self.knows_last() && !hides;
         let mut reads_again = hides || looks_back;
         // Whether its clock was looked at since something was last asked for with our cursor and answered.
         let mut is_checked = reads_again;
-        self.meet(origin, now, send)?;
+        // How many answers in a row had entries and left the cursor where it was.
+        let mut still = 0;
+        if greeting.untold.is_none() {
+            self.meet(&greeting, now, send)?;
+        }
+        // It is asked again who it is, ever less often, between two questions for logs.
+        let (mut greetings, mut greeted_at) = (1, Instant::now());
         loop {
+            if greeting.untold.is_some() && self.up && greeted_at.elapsed() > api::pause(greetings, 0.5) {
+                greeting = api.greet(now).await;
+                (greetings, greeted_at) = (greetings + 1, Instant::now());
+                self.meet(&greeting, now, send)?;
+            }
+            let asked = if reads_again { "0" } else { cursor.as_str() };
+            let asked_at = Instant::now();
+            let mut rest = Duration::ZERO;
             let body = {
-                let mut poll = std::pin::pin!(api.poll(if reads_again { "0" } else { &cursor }));
+                let mut poll = std::pin::pin!(api.poll(asked));
                 if let Ok(answered) = timeout(SETTLED, &mut poll).await {
                     answered?
                 } else {
-                    // Whatever it kept it would have told.
-                    self.end_history(now, send)?;
-                    self.is_up(now, send)?;
+                    // Whatever it kept it would have told; but who failed before may just as well hang now.
+                    doubted = None;
+                    if self.attempts == 0 {
+                        self.meet(&greeting, now, send)?;
+                        self.end_history(now, send)?;
+                        self.is_up(now, send)?;
+                    }
                     // Nothing is logged, or nothing is shown: it may have been started anew between two questions.
                     let checked = std::mem::replace(&mut is_checked, true);
                     if !checked && may_hide(self.place.as_ref(), api.clock().await) {
@@ -247,11 +272,14 @@ impl Poller {
                         continue;
                     }
                     match poll.await {
-                        // Something in between does not wait for so long. Where the deployment itself answers, there
-                        // is nothing to tell.
+                        // Something in between does not wait for so long, or it was started anew. Where the deployment
+                        // itself answers, there is nothing to tell.
                         Err(trouble) if trouble.may_be_idleness() => {
-                            reads_again |= may_hide(self.place.as_ref(), api.alive(trouble).await?);
+                            let hides = may_hide(self.place.as_ref(), api.alive(trouble).await?);
+                            looks_back |= self.knows_last() && !hides && !reads_again;
+                            reads_again |= hides || looks_back;
                             is_checked = reads_again;
+                            self.is_up(now, send)?;
                             continue;
                         }
                         answered => answered?,
@@ -259,16 +287,34 @@ impl Poller {
                 }
             };
             is_checked &= reads_again;
+            // Who could not say who it is is known by its logs.
+            self.meet(&greeting, now, send)?;
             match body {
                 Body::Whole(bytes) => {
                     let text = String::from_utf8_lossy(&bytes);
                     let answer = Answer::parse(&text).map_err(|error| not_the_api(&url, &error))?;
+                    if let Some(told) = doubted.take()
+                        && let Ok(last) = answer.cursor.parse::<f64>()
+                        && last > (now().0 + AHEAD) as f64
+                    {
+                        // Its clock is ahead of ours, and that was there before.
+                        cursor = if last < told as f64 { answer.cursor.to_owned() } else { told.to_string() };
+                        continue;
+                    }
                     if answer.is_empty() {
                         self.end_history(now, send)?;
+                        rest = if asked_at.elapsed() < SOON { BREATH } else { rest };
                     } else {
+                        // Who asks from the same place again is told the same again, and once more when it has moved on.
+                        let (moves, overlaps) = (answer.moves_on_from(asked), still > 0);
+                        still = if moves { 0 } else { still + 1 };
                         answer.cursor.clone_into(&mut cursor);
-                        self.take(answer, reads_again, start, now(), send)?;
+                        self.take(answer, reads_again || !moves || overlaps, start, now(), send)?;
                         reads_again = false;
+                        if still == 1 {
+                            self.stands_still(now(), send)?;
+                        }
+                        rest = if moves { rest } else { api::pause(still, chance()) };
                     }
                     (looks_back, self.looks_back) = (false, false);
                 }
@@ -285,7 +331,13 @@ impl Poller {
                 }
             }
             self.is_up(now, send)?;
+            sleep(rest).await;
         }
+    }
+
+    /// Whether there is an entry to recognise. Without one there is nothing to look back to.
+    fn knows_last(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.last.is_some())
     }
 
     /// Where to begin: behind what was read, else at everything that is kept, or at our start on the deployment's clock.
@@ -293,6 +345,15 @@ impl Poller {
         let cursor = self.place.as_ref().and_then(|place| place.cursor.clone());
         let first = if self.options.from_beginning { 0 } else { start.max(0) };
         cursor.unwrap_or_else(|| first.to_string())
+    }
+
+    /// Begins at our start on our own clock, where nothing but the time that is told says when that was on theirs. Returns
+    /// that time.
+    fn doubted(&self, start: i64, cursor: &mut String) -> Option<i64> {
+        let is_known = self.options.from_beginning || self.place.as_ref().is_some_and(|place| place.cursor.is_some());
+        let told = cursor.parse().ok().filter(|_| !is_known)?;
+        *cursor = start.to_string();
+        Some(told)
     }
 
     /// Notes that there is no history, or none any more.
@@ -304,23 +365,34 @@ impl Poller {
         self.hand_over(Vec::new(), SourceCounts::default(), false, now(), send)
     }
 
-    /// Makes the deployment known, before its first event.
+    /// Makes the deployment known, before its first event: as it says itself, or else as was known before, or else as its
+    /// key and address say.
     fn meet(
         &mut self,
-        origin: Origin,
+        greeting: &Greeting,
         now: &impl Fn() -> Timestamp,
         send: &mut impl FnMut(Batch) -> bool,
     ) -> Result<(), End> {
-        if *self.origin == origin {
+        let (origin, source) = (&greeting.origin, &self.options.asked.name);
+        let is_known = *self.origin != Origin::default();
+        let name = if is_known && greeting.untold.is_some() { &self.origin.deployment } else { &origin.deployment };
+        let name = name.as_deref().or(self.options.asked.given.deployment.as_deref());
+        let name = name.unwrap_or("without a name").escape_debug();
+        match &greeting.untold {
+            Some(untold) if !std::mem::replace(&mut self.said_untold, true) => {
+                tracing::warn!(
+                    "source '{source}': {}; it is polled as deployment {name} and asked again",
+                    safe(untold)
+                );
+            }
+            Some(_) => {}
+            None => self.said_untold = false,
+        }
+        if *self.origin == *origin || (is_known && greeting.untold.is_some()) {
             return Ok(());
         }
-        let name = origin.deployment.as_deref().or(self.options.asked.given.deployment.as_deref());
-        tracing::info!(
-            "source '{}': deployment {}",
-            self.options.asked.name,
-            name.unwrap_or("without a name").escape_debug()
-        );
-        self.origin = Arc::new(origin);
+        tracing::info!("source '{source}': deployment {name}");
+        self.origin = Arc::new(origin.clone());
         let found = vec![Found::Deployment(Arc::clone(&self.origin))];
         self.hand_over(found, SourceCounts::default(), false, now(), send)
     }
@@ -328,7 +400,6 @@ impl Poller {
     /// Notes that the deployment answers.
     fn is_up(&mut self, now: &impl Fn() -> Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
         self.attempts = 0;
-        self.down_since = None;
         if !std::mem::take(&mut self.said).is_empty() {
             tracing::info!("source '{}': the deployment answers again", self.options.asked.name);
         }
@@ -379,6 +450,20 @@ impl Poller {
         }
         self.up = true;
         self.hand_over(found, counts, was_read, read_at, send)
+    }
+
+    /// Tells that the cursor does not move: nobody knows what else that hides.
+    fn stands_still(&mut self, read_at: Timestamp, send: &mut impl FnMut(Batch) -> bool) -> Result<(), End> {
+        if !std::mem::replace(&mut self.said_still, true) {
+            tracing::warn!(
+                "source '{}': the log API tells entries and a newCursor that does not lie behind the one that was asked \
+                 for; what is told again counts once, and it is asked less often; is something else in between? (said \
+                 once; storagewatch_source_possible_loss_total counts)",
+                self.options.asked.name
+            );
+        }
+        let counts = SourceCounts { possible_losses: 1, ..SourceCounts::default() };
+        self.hand_over(Vec::new(), counts, false, read_at, send)
     }
 
     /// Goes past an answer that exceeds every bound.

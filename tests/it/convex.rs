@@ -203,6 +203,40 @@ fn a_clock_that_was_set_back_over_a_restart_and_has_caught_up_hides_nothing() {
 }
 
 #[test]
+fn a_backend_that_is_back_at_once_with_its_clock_behind_hides_nothing() {
+    // Who answers for it tells another time than its cursors, or none.
+    for date in [None, Some(3_600_000)] {
+        let backend = Backend::start();
+        backend.set_date(date);
+        let mut daemon = start(&backend, None);
+        backend.set_clock(3_700_000);
+        backend.access("direct");
+        daemon.wait_for_accesses("quiet-lemur", 1);
+        let anew = |clock: i64, restart: fn(&Backend)| {
+            backend.set_clock(clock);
+            restart(&backend);
+            backend.access("direct-failed");
+            backend.access("direct");
+        };
+        // Who waits is sent away.
+        wait_for_a_poll(&backend, 1);
+        anew(100_000, Backend::restart);
+        daemon.wait_for_accesses("quiet-lemur", 3);
+        // A connection breaks off that had waited for long.
+        backend.set_long_poll(Duration::from_millis(2500));
+        backend.set_in_vain(0);
+        let polls = backend.polls().len();
+        backend.access("direct");
+        daemon.wait_for_accesses("quiet-lemur", 4);
+        wait_for_a_poll(&backend, polls);
+        anew(0, Backend::restart_unseen);
+        daemon.wait_for_accesses("quiet-lemur", 6);
+        assert_eq!(source_sum(&mut daemon, POSSIBLE_LOSS) as u64, 0);
+        daemon.stop();
+    }
+}
+
+#[test]
 fn an_answer_with_nothing_in_it_changes_nothing() {
     let backend = Backend::start();
     backend.set_long_poll(Duration::from_millis(100));
@@ -221,6 +255,20 @@ fn an_answer_with_nothing_in_it_changes_nothing() {
     daemon.wait_for_accesses("quiet-lemur", 2);
     let said = daemon.stop();
     assert!(!said.contains("ERROR") && !said.contains("again"), "{said}");
+}
+
+#[test]
+fn who_has_nothing_to_tell_and_says_so_at_once_is_not_asked_without_end() {
+    let backend = Backend::start();
+    backend.set_long_poll(Duration::ZERO);
+    let mut daemon = start(&backend, None);
+    let (polls, began) = (backend.polls().len(), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    let asked = backend.polls().len() - polls;
+    assert!((2..12).contains(&asked), "{asked} questions within {:?}", began.elapsed());
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 1);
+    daemon.stop();
 }
 
 #[test]
@@ -338,6 +386,21 @@ fn only_what_was_logged_before_the_start_is_history() {
         let mut daemon = start(&backend, None);
         backend.access("direct");
         daemon.wait_for_accesses("quiet-lemur", 1);
+        daemon.stop();
+    }
+
+    // Nor need what tells the time be its clock.
+    for (clock, date) in [(0, 10_000), (0, 3_600_000), (3_600_000, 3_600_000)] {
+        let backend = Backend::start();
+        backend.set_clock(clock - 60_000);
+        backend.set_date(Some(date));
+        backend.access("direct");
+        backend.set_clock(clock);
+        let mut daemon = start(&backend, None);
+        for times in 1..4 {
+            backend.access("direct");
+            daemon.wait_for_accesses("quiet-lemur", times);
+        }
         daemon.stop();
     }
 
@@ -524,6 +587,26 @@ fn each_trouble_is_told_once_and_counting_goes_on_after_it() {
 }
 
 #[test]
+fn a_deployment_that_failed_is_up_again_when_it_answers_and_not_while_it_hangs() {
+    let backend = Backend::start();
+    backend.mood(Mood::LogsSay(503, String::new()));
+    let mut daemon = start(&backend, None);
+    daemon.wait_for_words("status 503", 1);
+    let polls = backend.polls().len();
+    backend.mood(Mood::Well);
+    wait_for_a_poll(&backend, polls);
+    // Nothing is logged, and nothing is answered: this may go on for ever.
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(source_sum(&mut daemon, UP) as u64, 0);
+    assert!(!daemon.log().contains("answers again"), "{}", daemon.log());
+    backend.access("direct");
+    daemon.wait_for_words("answers again", 1);
+    daemon.wait_for_accesses("quiet-lemur", 1);
+    assert_eq!(source_sum(&mut daemon, UP) as u64, 1);
+    daemon.stop();
+}
+
+#[test]
 fn the_deployment_is_known_by_its_own_answer_before_its_first_event() {
     let cloud = r#"{"kind":"cloud","teamId":4,"projectId":17,"projectName":"Artifact Review","projectSlug":"artifact-review","id":2021,"deploymentType":"prod","reference":null}"#;
     for (name, info, hosting, kind, project) in [
@@ -554,6 +637,39 @@ fn the_deployment_is_known_by_its_own_answer_before_its_first_event() {
 }
 
 #[test]
+fn a_deployment_that_does_not_say_who_it_is_is_polled_all_the_same_and_asked_again() {
+    for status in [503, 0] {
+        let backend = Backend::start();
+        backend.is(Some("happy-otter-123"), Some(r#"{"kind":"selfHosted"}"#));
+        backend.mood(Mood::OthersSay(status));
+        let mut daemon = start(&backend, None);
+        backend.access("direct");
+        // Its key says who it may be.
+        daemon.wait_for_accesses("quiet-lemur", 1);
+        daemon.wait_for_words("/instance_name: the deployment", 1);
+        daemon.wait_for_words("/api/v1/deployment_info: the deployment", 1);
+        daemon.wait_for_words("it is polled as deployment quiet-lemur and asked again", 1);
+        assert_eq!(source_sum(&mut daemon, UP) as u64, 1);
+        backend.mood(Mood::Well);
+        backend.set_long_poll(Duration::from_millis(300));
+        backend.access("direct");
+        daemon.wait_for_words("deployment happy-otter-123", 1);
+        let before = daemon.metrics().accesses("happy-otter-123");
+        backend.access("direct");
+        daemon.wait_for_accesses("happy-otter-123", before + 1);
+        daemon.wait_for_words("asked again", 1);
+        // Who was known once remains so.
+        backend.mood(Mood::OthersSay(status));
+        backend.restart();
+        let polls = backend.polls().len();
+        wait_for_a_poll(&backend, polls);
+        backend.access("direct");
+        daemon.wait_for_accesses("happy-otter-123", before + 2);
+        daemon.stop();
+    }
+}
+
+#[test]
 fn an_answer_beyond_every_bound_is_passed_over_and_said() {
     let backend = Backend::start();
     let mut daemon = start(&backend, None);
@@ -568,6 +684,34 @@ fn an_answer_beyond_every_bound_is_passed_over_and_said() {
     backend.access("direct");
     daemon.wait_for_accesses("quiet-lemur", 2);
     daemon.stop();
+}
+
+#[test]
+fn what_is_told_again_because_the_cursor_stands_still_counts_once() {
+    let backend = Backend::start();
+    let mut daemon = start(&backend, None);
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 1);
+    backend.stand_still(true);
+    for times in 2..4 {
+        let polls = backend.polls().len();
+        backend.access("direct-failed");
+        daemon.wait_for_accesses("quiet-lemur", times);
+        wait_for_a_poll(&backend, polls + 1);
+    }
+    daemon.wait_for_words("a newCursor that does not lie behind", 1);
+    let (polls, began) = (backend.polls().len(), Instant::now());
+    std::thread::sleep(Duration::from_secs(2));
+    let asked = backend.polls().len() - polls;
+    assert!(asked < 10, "{asked} questions within {:?}", began.elapsed());
+    backend.stand_still(false);
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 4);
+    backend.access("http-fallback");
+    daemon.wait_for_accesses("quiet-lemur", 5);
+    assert_eq!(source_sum(&mut daemon, POSSIBLE_LOSS) as u64, 1);
+    let said = daemon.stop();
+    assert_eq!(said.matches("a newCursor that does not lie behind").count(), 1, "{said}");
 }
 
 #[test]

@@ -84,7 +84,9 @@ fn serve(stream: &TcpStream, answers: &Mutex<Answers>) -> std::io::Result<()> {
     let mut answers = answers.lock().unwrap();
     let asked = head.split(" HTTP/").next().unwrap().to_owned();
     answers.asked.push(asked.clone());
+    let says_its_length = head.to_ascii_lowercase().contains("\r\ncontent-length: 0\r\n");
     let (status, body) = match asked.split('?').next().unwrap() {
+        "POST /debug/storage-blob" if !says_its_length => (411, "Length Required".to_owned()),
         "POST /debug/storage-blob" => answers.made.clone(),
         "GET /debug/node-network-test" => {
             asked.split('=').next_back().unwrap().clone_into(&mut answers.last);
@@ -130,6 +132,33 @@ fn the_status_says_whether_the_path_that_should_work_does() {
         assert_eq!(answer["paths"]["http"]["success"], http == WORKS, "{out}");
         assert_eq!(answer["storage_id"], "kg2test");
         assert_eq!(application.asked(), ["POST /debug/storage-blob", "GET /debug/node-network-test?storageId=kg2test"]);
+    }
+}
+
+#[test]
+fn a_detour_of_which_nothing_is_said_does_not_hide_that_direct_access_fails() {
+    for (direct, more, status, said) in [
+        (REFUSED, &["--hosting", "cloud"][..], 1, "the application does not say"),
+        (REFUSED, &["--hosting", "self_hosted", "--expect", "direct"], 1, "the application does not say"),
+        (REFUSED, &[], 2, "without tests.node_storage_via_http_workaround; direct access does not work: fetch failed"),
+        (WORKS, &["--hosting", "cloud"], 2, "without tests.node_storage_via_http_workaround; direct access works"),
+    ] {
+        let application = Application::start(direct, "null");
+        let (is, out, err) = probe(&application.url(), more);
+        assert_eq!(is, status, "{out}{err}");
+        assert!(format!("{out}{err}").contains(said), "{out}{err}");
+        if status == 1 {
+            let (_, out, _) = probe(&application.url(), &[more, &["--format", "json"]].concat());
+            let answer: Value = serde_json::from_str(&out).unwrap();
+            assert_eq!(
+                (&answer["paths"]["http"]["success"], &answer["paths"]["http"]["cause"]),
+                (&Value::Null, &Value::Null)
+            );
+            assert_eq!(
+                (&answer["paths"]["direct"]["success"], &answer["verdict"]),
+                (&false.into(), &"investigate".into())
+            );
+        }
     }
 }
 

@@ -230,6 +230,45 @@ fn a_long_line_over_the_end_of_a_part_is_passed_over_in_one_go() {
 }
 
 #[test]
+fn what_stands_before_the_objects_of_an_array_hides_nothing() {
+    let event = event("direct").to_string();
+    for before in ["null", "5,-1e3", "true, \"a ] b\\\"\"", "[]", "[[],5]", "{}", "\"x\",[null,{}]"] {
+        let text = format!("[{before},{event}, {event}]\n{event}\n");
+        let found = input(text.as_bytes());
+        assert_eq!((&found["events"], &found["undecodable"]), (&3.into(), &0.into()), "{text}: {found}");
+    }
+    let found = input(format!("[[{event}],[[{event}]]]\n").as_bytes());
+    assert_eq!((&found["events"], &found["undecodable"]), (&2.into(), &0.into()), "{found}");
+    // Tags, and what JavaScript prints, are no JSON.
+    for (text, events) in [
+        ("[5, { message: 'Storage access: direct' }]", 0),
+        ("[ERROR] {\"level\":\"info\",\"message\":\"Storage access: direct\"}", 1),
+    ] {
+        let found = input(format!("{text}\n").as_bytes());
+        assert_eq!((&found["events"], &found["undecodable"]), (&events.into(), &0.into()), "{text}: {found}");
+    }
+}
+
+#[test]
+fn an_element_that_is_nested_too_deep_hides_nothing_behind_it() {
+    let event = event("direct").to_string();
+    for depth in [130, 5000] {
+        let array = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let object = format!("{}\"]}}\\\"\"{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        let known = format!("{},\"deep\":{array}}}", event.strip_suffix('}').unwrap());
+        for (deep, events) in [(&array, 0), (&object, 0), (&known, 1)] {
+            for text in [format!("[{event},{deep},{event}]"), format!("[{deep}, {event},{event}]")] {
+                let found = input(format!("{text}\n{event}\n").as_bytes());
+                assert_eq!(found["events"], 3 + events, "{depth}: {found}");
+                assert_eq!((&found["undecodable"], &found["damaged"]), (&1.into(), &0.into()), "{depth}: {found}");
+            }
+        }
+        let found = input(format!("{object}{event} {event}\n").as_bytes());
+        assert_eq!((&found["events"], &found["undecodable"]), (&2.into(), &1.into()), "{depth}: {found}");
+    }
+}
+
+#[test]
 fn very_many_records_on_one_line_are_bounded() {
     let mut text = String::from("[{\"level\":\"x\",\"message\":\"Storage access: direct\"}");
     text.push_str(&",{}".repeat(1_000_000));

@@ -46,10 +46,17 @@ impl Decoder {
                         self.value(&value, relevant, &frame, &mut output);
                         rest
                     }
-                    Parsed::Cut(value) | Parsed::Deep(value) => {
+                    Parsed::Cut(value) => {
                         let frame = Frame { cut: Cut::of(rest), ..frame.clone() };
                         self.value(&value, relevant, &frame, &mut output);
                         ""
+                    }
+                    Parsed::Deep(value) => {
+                        let frame = Frame { cut: Cut::of(rest), ..frame.clone() };
+                        let rest = json::behind(rest).unwrap_or_default();
+                        self.asks &= is_separator(rest);
+                        self.value(&value, relevant, &frame, &mut output);
+                        rest
                     }
                     Parsed::Invalid => break,
                 },
@@ -93,11 +100,15 @@ impl Decoder {
                     continue;
                 }
                 Parsed::Deep(value) => {
-                    // Where it ends, and what follows it, cannot be told.
                     let cut = Frame { cut: Cut::Behind, ..frame.clone() };
+                    let before = output.items.len();
                     self.value(&value, relevant, &cut, output);
-                    output.add(&frame, Reading::Undecodable);
-                    return "";
+                    if !output.items.iter().skip(before).any(is_undecodable) {
+                        output.add(&frame, Reading::Undecodable);
+                    }
+                    let Some(after) = json::behind(rest) else { return "" };
+                    rest = after;
+                    continue;
                 }
                 Parsed::Cut(value) => {
                     let cut = Frame { cut: Cut::of(rest), ..frame.clone() };
@@ -111,13 +122,20 @@ impl Decoder {
         }
     }
 
-    /// Opens the envelope that a value is, or reads it.
+    /// Opens the envelope that a value is, or reads it. An array within a body holds records as the body does.
     fn value(&mut self, value: &json::Json<'_>, relevant: bool, frame: &Frame<'_>, output: &mut Output) {
+        if let Some(items) = value.as_array() {
+            for (at, item) in items.iter().enumerate() {
+                let cut = if at + 1 == items.len() { frame.cut } else { Cut::Whole };
+                self.value(item, relevant, &Frame { cut, ..frame.clone() }, output);
+            }
+            return;
+        }
         if let Some(opened) = envelope::open_json(value) {
             self.waiting.append(&mut output.items);
             return self.enveloped(opened, frame, false);
         }
-        if self.names && self.named.is_none() {
+        if self.names && self.named.is_none() && value.is_object() {
             self.named = Some(first::origin_in(value, frame));
         }
         self.close_at(frame);
@@ -125,6 +143,10 @@ impl Decoder {
             shape::read_value(value, frame, output);
         }
     }
+}
+
+fn is_undecodable(item: &Item) -> bool {
+    matches!(item, Item::Record(record) if matches!(record.reading, Reading::Undecodable))
 }
 
 /// Whether nothing stands between two values but what separates them.

@@ -43,6 +43,12 @@ impl<'b> Answer<'b> {
         self.entries.is_empty()
     }
 
+    /// Whether its cursor lies behind the one that was asked with.
+    pub(super) fn moves_on_from(&self, asked: &str) -> bool {
+        let number = |cursor: &str| cursor.parse::<f64>().ok();
+        number(self.cursor) > number(asked)
+    }
+
     /// Leaves out the entries up to one that was seen before, if it is there.
     pub(super) fn drop_up_to(&mut self, last: &str) -> bool {
         let known = self.entries.iter().rposition(|entry| fingerprint(entry) == last);
@@ -134,6 +140,14 @@ mod tests {
             assert!(Answer::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(cursor_at_end(b"\"newCursor\":}"), None);
+    }
+
+    #[test]
+    fn a_cursor_moves_on_by_the_least_that_there_is() {
+        let moves = |asked: &str| Answer::parse("{\"entries\":[],\"newCursor\":7.50}").unwrap().moves_on_from(asked);
+        assert!(
+            moves("0") && moves("7.499999999999999") && moves("-8") && !moves("7.5") && !moves("75e-1") && !moves("8")
+        );
     }
 
     #[test]

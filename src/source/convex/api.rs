@@ -23,6 +23,13 @@ const POLL: Bounds = Bounds {
     bytes: MAX_BODY,
 };
 
+/// Who it is is worth no long wait.
+const HINT: Bounds = Bounds { head: Duration::from_secs(5), ..Bounds::SHORT };
+
+/// Where it says who it is.
+const NAME: &str = "/instance_name";
+const INFO: &str = "/api/v1/deployment_info";
+
 /// How long a key that was refused is left alone.
 const REFUSED: Duration = Duration::from_mins(5);
 
@@ -63,9 +70,14 @@ impl Trouble {
         if matches!(self, Self::Refused { .. } | Self::NoKey(_)) {
             return REFUSED;
         }
-        let grown = FIRST_WAIT.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-        grown.min(LONGEST_WAIT).mul_f64(0.5 + chance)
+        pause(attempt, chance)
     }
+}
+
+/// How long to wait for the n-th time in a row. `chance` lies between 0 and 1.
+pub(super) fn pause(time: u32, chance: f64) -> Duration {
+    let grown = FIRST_WAIT.saturating_mul(1 << time.saturating_sub(1).min(16));
+    grown.min(LONGEST_WAIT).mul_f64(0.5 + chance)
 }
 
 impl Trouble {
@@ -102,6 +114,8 @@ pub(super) struct Greeting {
     /// How far that clock is ahead of ours at the least, in milliseconds: what it has told of the time is up to a second
     /// old, and some time passed on the way.
     pub(super) ahead: i64,
+    /// What it should have told of itself and could not.
+    pub(super) untold: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -127,22 +141,43 @@ impl<'o> Api<'o> {
         Ok(Self { client, url, key_name, key: header, named })
     }
 
-    /// Asks who it is. Backends that cannot tell are known by their key or address, as far as these tell.
-    pub(super) async fn greet(&self, now: &impl Fn() -> Timestamp) -> Result<Greeting, Trouble> {
-        let answer = fetch(self.client.get(format!("{}/instance_name", self.url)), Bounds::SHORT).await?;
-        let date = answer.date;
-        // Without a clock of its own it is taken to have ours, about.
-        let ahead = date.map_or(-1000, |date| date.0 - now().0);
-        let name = told(&answer)?.filter(|text| is_name(text));
-        let request = self.client.get(format!("{}/api/v1/deployment_info", self.url)).header(AUTHORIZATION, &self.key);
-        let answer = fetch(request, Bounds::SHORT).await?;
-        let info = told(&answer)?.and_then(|text| serde_json::from_str::<Info>(&text).ok());
-        Ok(Greeting { origin: self.origin(name, info), date, ahead })
+    /// Asks who it is. Backends that cannot tell are known by their key or address, as far as these tell: that something
+    /// is wrong with these questions is no reason not to ask for logs.
+    pub(super) async fn greet(&self, now: &impl Fn() -> Timestamp) -> Greeting {
+        let with_key = |request: reqwest::RequestBuilder| request.header(AUTHORIZATION, &self.key);
+        let (name, info) = tokio::join!(
+            async {
+                let hint = self.hint(NAME, |request| request).await;
+                // Without a clock of its own it is taken to have ours, about.
+                let ahead = hint.1.map_or(-1000, |date| date.0 - now().0);
+                (hint, ahead)
+            },
+            self.hint(INFO, with_key)
+        );
+        let (((name, date), ahead), (info, _)) = (name, info);
+        let untold: Vec<&str> =
+            [&name, &info].into_iter().filter_map(|told| told.as_ref().err()).map(|s| &**s).collect();
+        let untold = (!untold.is_empty()).then(|| untold.join("; "));
+        let name = name.ok().flatten().filter(|text| is_name(text));
+        let info = info.ok().flatten().and_then(|text| serde_json::from_str::<Info>(&text).ok());
+        Greeting { origin: self.origin(name, info), date, ahead, untold }
+    }
+
+    /// What one of these questions is answered, or why it is not, and when.
+    async fn hint(
+        &self,
+        path: &str,
+        with: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> (Result<Option<String>, String>, Option<Timestamp>) {
+        match fetch(with(self.client.get(format!("{}{path}", self.url))), HINT).await {
+            Ok(answer) => (told(&answer).map_err(|trouble| format!("{path}: {trouble}")), answer.date),
+            Err(failure) => (Err(format!("{path}: the deployment {failure}")), None),
+        }
     }
 
     /// Asks what time it is there, to the second. Whoever does not say has none.
     pub(super) async fn clock(&self) -> Option<Timestamp> {
-        fetch(self.client.get(format!("{}/instance_name", self.url)), Bounds::SHORT).await.ok()?.date
+        fetch(self.client.get(format!("{}{NAME}", self.url)), Bounds::SHORT).await.ok()?.date
     }
 
     fn origin(&self, name: Option<String>, info: Option<Info>) -> Origin {
@@ -190,7 +225,7 @@ impl<'o> Api<'o> {
 
     /// Asks for the time after a question was cut short: whoever is well tells it, else that was the trouble.
     pub(super) async fn alive(&self, trouble: Trouble) -> Result<Option<Timestamp>, Trouble> {
-        let answered = fetch(self.client.get(format!("{}/instance_name", self.url)), Bounds::SHORT).await;
+        let answered = fetch(self.client.get(format!("{}{NAME}", self.url)), Bounds::SHORT).await;
         match answered.map(|answer| (answer.date, told(&answer).is_ok())) {
             Ok((date, true)) => Ok(date),
             _ => Err(trouble),

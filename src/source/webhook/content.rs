@@ -7,6 +7,7 @@ use crate::scan::{Scanner, Sink, Window};
 use crate::source::Found;
 use crate::source::collect::Collected;
 use memchr::memrchr;
+use serde::de::IgnoredAny;
 use sha2::{Digest, Sha256};
 
 /// What a body holds.
@@ -68,14 +69,38 @@ pub(super) fn read(bytes: Vec<u8>, scanner: &mut Scanner) -> Result<Content, Ans
     Ok(Content { collected, hash, newest })
 }
 
-/// Whether it begins and ends as JSON does, and its last line has its end. Of arrays the decoder says whether they do.
+/// Whether it is JSON: values one after another, or lines of which one is, the last of them with its end. What a logger
+/// wrote that leaves control characters in strings is JSON here, as it is to the decoder.
 fn is_json(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
-    match bytes {
-        [b'{', .., b'}' | b']'] => {}
-        [b'[', .., b'}' | b']'] => return true,
-        _ => return false,
+    if are_values(bytes) {
+        return true;
     }
+    let is_control = |byte: u8| byte < b' ' && !matches!(byte, b'\n' | b'\r');
+    let mended: Vec<u8> = bytes.iter().map(|byte| if is_control(*byte) { b' ' } else { *byte }).collect();
+    are_values(&mended) || (mended.starts_with(b"{") && ends(&mended) && mended.split(|b| *b == b'\n').any(are_values))
+}
+
+/// Whether there is nothing but objects and arrays, one or more, with nothing but separators behind each.
+fn are_values(bytes: &[u8]) -> bool {
+    let mut rest = bytes.trim_ascii();
+    let mut any = false;
+    while let [b'{' | b'[', ..] = rest {
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+        if !matches!(values.next(), Some(Ok(_))) {
+            return false;
+        }
+        rest = &rest[values.byte_offset()..];
+        while let [b',' | b';' | b' ' | b'\t' | b'\n' | b'\r', behind @ ..] = rest {
+            rest = behind;
+        }
+        any = true;
+    }
+    any && rest.is_empty()
+}
+
+/// Whether the last line has its end.
+fn ends(bytes: &[u8]) -> bool {
     let last = memrchr(b'\n', bytes).map_or(bytes, |newline| &bytes[newline..]);
     let (mut depth, mut in_string, mut escaped) = (0_i64, false, false);
     for byte in last {
@@ -89,7 +114,7 @@ fn is_json(bytes: &[u8]) -> bool {
         }
     }
     // The last line of an indented body closes what others opened.
-    depth <= 0 && !in_string
+    depth <= 0 && !in_string && matches!(last, [.., b'}' | b']'])
 }
 
 fn hash(bytes: &[u8]) -> u128 {
@@ -104,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_begins_and_ends_as_json_does() {
+    fn what_is_json_and_has_its_end() {
         for right in [
             "{}",
             "[]",
@@ -114,12 +139,43 @@ mod tests {
             "{\"a\":1}{\"b\":2}",
             "{\n  \"a\": {\n    \"b\": 1\n  }\n}",
             "[\n  1\n]",
+            "[null,5,\"x\",[],{}]",
+            "[1] [2]\n[3]",
+            "{\"a\":1}, {\"b\":2};\n{\"c\":3},",
+            // One line of several may be anything.
+            "{\"a\":1}\n{\"b\":}\nwords\n{\"c\":3}",
+            "{\"a\":}\n{\"b\":1}",
+            // Half a surrogate pair, and what nobody escaped.
+            "[{\"a\":\"x\\ud83d\"}]",
+            "{\"a\":\"\\udc00\tx\u{1b}[0m\0\u{1}\"}",
         ] {
             assert!(is_json(right.as_bytes()), "{right}");
         }
-        for wrong in
-            ["", " ", "x", "{", "}", "{\"a\":1}\n{\"b\":{\"c\":2}", "{\"a\":\"}", "{\"a\":1}\n{\"b\":\"x\\\"}", "1]"]
-        {
+        assert!(is_json(b"[{\"a\":\"x\xffy\"}]"));
+        assert!(is_json([b"[".repeat(5000), b"]".repeat(5000)].concat().as_slice()));
+        for wrong in [
+            "",
+            " ",
+            "x",
+            "{",
+            "}",
+            "{\"a\":1}\n{\"b\":{\"c\":2}",
+            "{\"a\":\"}",
+            "{\"a\":1}\n{\"b\":\"x\\\"}",
+            "1]",
+            "{\"a\":}",
+            "{\"a\":}\n{\"b\":}",
+            "[{]}",
+            "[{},]",
+            "[{}]words}",
+            "[{},words,{}]",
+            "[{\"a\":NaN}]",
+            "[{'a':'b'}]",
+            "[{\"a\":\"b\nc\"}]",
+            "[{}]\n[{]}",
+            "[LOG] {\"a\":1}",
+            "{\n  \"a\": {\n    \"b\": \n  }\n}",
+        ] {
             assert!(!is_json(wrong.as_bytes()), "{wrong}");
         }
     }

@@ -53,6 +53,8 @@ pub(crate) enum Mood {
     Says(u16, String),
     /// Only the log API is.
     LogsSay(u16, String),
+    /// Everything else is, without a word; 0 never answers.
+    OthersSay(u16),
 }
 
 struct State {
@@ -62,10 +64,14 @@ struct State {
     /// Counts its lives: who waits across one is sent away.
     life: u64,
     clock_ahead_ms: i64,
+    /// How far what it tells of the time is ahead of its clock; none tells nothing.
+    date_ahead_ms: Option<i64>,
     long_poll: Duration,
     /// What a question that waited in vain is answered with instead of an empty answer; 0 breaks it off.
     in_vain: Option<u16>,
     packs: bool,
+    /// Whether the cursor that it tells is the one that it was asked with.
+    stands_still: bool,
     mood: Mood,
     info: Option<String>,
     name: Option<String>,
@@ -103,9 +109,11 @@ impl Backend {
             number: 0,
             life: 0,
             clock_ahead_ms: 0,
+            date_ahead_ms: Some(0),
             long_poll: LONG_POLL,
             in_vain: None,
             packs: false,
+            stands_still: false,
             mood: Mood::Well,
             info: Some(r#"{"kind":"selfHosted"}"#.to_owned()),
             name: Some("quiet-lemur".to_owned()),
@@ -152,6 +160,11 @@ impl Backend {
         self.state().clock_ahead_ms = ahead_ms;
     }
 
+    /// Sets how far what it tells of the time is ahead of its clock; none tells nothing.
+    pub(crate) fn set_date(&self, ahead_ms: Option<i64>) {
+        self.state().date_ahead_ms = ahead_ms;
+    }
+
     /// Sets how long a question waits.
     pub(crate) fn set_long_poll(&self, time: Duration) {
         self.state().long_poll = time;
@@ -167,14 +180,23 @@ impl Backend {
         self.state().packs = true;
     }
 
+    /// Tells the cursor that it was asked with, or the one behind what it tells.
+    pub(crate) fn stand_still(&self, stands_still: bool) {
+        self.state().stands_still = stands_still;
+    }
+
     /// Begins anew: who waits is sent away, and the ring is empty.
     pub(crate) fn restart(&self) {
+        self.restart_unseen();
+        self.state().life += 1;
+        self.shared.1.notify_all();
+    }
+
+    /// Begins anew behind something that keeps the connections: who waits goes on waiting.
+    pub(crate) fn restart_unseen(&self) {
         let mut state = self.state();
         state.ring.clear();
         state.completions = 0;
-        state.life += 1;
-        drop(state);
-        self.shared.1.notify_all();
     }
 
     /// What was asked so far.
@@ -308,7 +330,7 @@ impl State {
         for (at, entry) in entries.enumerate() {
             body.push_str(if at > 0 { "," } else { "" });
             body.push_str(if structured { &entry.structured } else { &entry.plain });
-            last = entry.cursor;
+            last = if self.stands_still { cursor } else { entry.cursor };
         }
         // In digits of its own: whoever reads it as a number and writes it again writes it differently.
         let last = serde_json::to_string(&last).unwrap() + "0";
@@ -316,9 +338,13 @@ impl State {
         Some((body, last))
     }
 
+    /// The header that tells the time, if any does.
     fn date(&self) -> String {
-        let now = jiff::Timestamp::from_millisecond(self.wall_ms()).unwrap();
-        now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        let told = self.date_ahead_ms.map(|ahead| {
+            let now = jiff::Timestamp::from_millisecond(self.wall_ms() + ahead).unwrap();
+            now.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n").to_string()
+        });
+        told.unwrap_or_default()
     }
 }
 
@@ -364,7 +390,7 @@ fn serve(stream: &TcpStream, shared: &(Mutex<State>, Condvar)) -> std::io::Resul
         let location = if (300..400).contains(&status) { "Location: https://elsewhere.example/\r\n" } else { "" };
         write!(
             out,
-            "HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Type: application/json\r\n{location}{encoding}Content-Length: {}\r\n\r\n",
+            "HTTP/1.1 {status} X\r\n{date}Content-Type: application/json\r\n{location}{encoding}Content-Length: {}\r\n\r\n",
             body.len()
         )?;
         out.write_all(body.as_bytes())?;
@@ -379,6 +405,11 @@ fn answer(asked: &Asked, (state, changed): &(Mutex<State>, Condvar)) -> Option<(
         Mood::Gone => return None,
         Mood::Says(status, body) => return Some((*status, body.clone())),
         Mood::LogsSay(status, body) if is_logs => return Some((*status, body.clone())),
+        Mood::OthersSay(0) if !is_logs => {
+            drop(changed.wait_while(state, |state| !state.ends && state.mood == Mood::OthersSay(0)));
+            return None;
+        }
+        Mood::OthersSay(status) if !is_logs => return Some((*status, String::new())),
         _ => {}
     }
     let not_found = || Some((404, "{\"code\":\"NotFound\",\"message\":\"not found\"}".to_owned()));

@@ -327,6 +327,34 @@ fn forwarders_present_a_key_and_post_shapes_of_their_own_below_the_name() {
 }
 
 #[test]
+fn an_export_of_opentelemetry_may_be_as_long_as_an_array() {
+    let place = Place::new(FORWARDED);
+    let mut daemon = place.start();
+    let record = |number: u64| {
+        let event = super::sender::event("unnamed", number);
+        let attribute = |key: &str| format!(r#"{{"key":"convex.{key}","value":{{"stringValue":"x"}}}}"#);
+        format!(
+            r#"{{"timeUnixNano":"1795422441083000000","severityText":"INFO","severityNumber":9,"body":{{"stringValue":{}}},"attributes":[{},{},{}]}}"#,
+            Value::from(event.split_once(",\"convex\":").map_or(event.clone(), |(event, _)| format!("{event}}}"))),
+            attribute("topic"),
+            attribute("function.path"),
+            attribute("function.type")
+        )
+    };
+    let records: Vec<String> = (0..14_000).map(record).collect();
+    let body = format!(
+        r#"{{"resourceLogs":[{{"resource":{{"attributes":[{{"key":"convex.deployment.name","value":{{"stringValue":"tall-heron-1"}}}}]}},"scopeLogs":[{{"scope":{{"name":"convex"}},"logRecords":[{}]}}]}}]}}"#,
+        records.join(",")
+    );
+    assert!((5 << 20..16 << 20).contains(&body.len()), "{}", body.len());
+    let mut sender = Sender::new(intake(&daemon), "/ingest/forwarded", "");
+    assert_eq!(sender.post_as(&[("X-API-Key", KEY)], body.as_bytes()).unwrap().status, 200);
+    daemon.wait_for_accesses("tall-heron-1", 14_000);
+    assert_eq!((skipped(&mut daemon, "oversize"), skipped(&mut daemon, "undecodable")), (0, 0));
+    daemon.stop();
+}
+
+#[test]
 fn unsigned_bodies_are_taken_only_where_that_is_allowed_and_then_it_is_said_aloud() {
     let place = Place::new(&format!("{CLOUD}{OPEN}deployment = \"calm-owl-7\"\nhosting = \"self_hosted\"\n"));
     let mut daemon = place.start();
@@ -429,7 +457,19 @@ fn what_is_no_whole_json_is_refused_and_counts_nothing() {
     let mut sender = cloud(&daemon);
     let whole = array("tall-heron-1", 0..3);
     let lines = json_lines("tall-heron-1", 3..6);
-    let nothing: [&[u8]; 9] = [
+    let event = super::sender::event("tall-heron-1", 1);
+    let among = |between: &str| format!("[{event}{between}{event}]");
+    let (wordy, not_a_number, endless) = (among(",words,"), among(",{\"n\":NaN},"), format!("[{event},]"));
+    let (trailing, unfinished) =
+        (format!("[{event}]words}}"), format!("{},\"n\":}}", event.strip_suffix('}').unwrap()));
+    let nothing: [&[u8]; 16] = [
+        wordy.as_bytes(),
+        not_a_number.as_bytes(),
+        endless.as_bytes(),
+        trailing.as_bytes(),
+        unfinished.as_bytes(),
+        b"[{'topic':'console','message':'Storage access: direct'}]",
+        b"[{]}",
         b"",
         b" \n",
         b"null",
@@ -445,7 +485,7 @@ fn what_is_no_whole_json_is_refused_and_counts_nothing() {
     }
     assert_eq!(sender.status(&whole[..whole.len() / 2]), 400);
     assert_eq!(all(&mut daemon), 0);
-    assert_eq!(requests(&mut daemon, "400"), 10);
+    assert_eq!(requests(&mut daemon, "400"), 17);
     // What comes again whole counts as it should.
     assert_eq!((sender.status(&whole), sender.status(&lines)), (200, 200));
     daemon.wait_for_accesses("tall-heron-1", 6);
@@ -619,6 +659,33 @@ fn a_secret_that_is_not_there_is_an_error_at_the_start_and_no_secret_is_shown() 
     for secret in [SECRET, OLD, KEY] {
         assert!(!format!("{out}{err}{}", ended.log).contains(secret));
     }
+}
+
+#[test]
+fn a_secret_is_taken_without_the_newline_at_its_end_and_what_else_is_odd_about_it_is_told() {
+    let place = Place::new(
+        "[[source.webhook]]\nname = \"cloud\"\nsecrets = [\"env:WITH_NEWLINE\", \"env:BLANK\"]\nkeys = [\"env:QUOTED\"]\n\
+         [[source.convex]]\nname = \"polled\"\nurl = \"http://127.0.0.1:1\"\nkey = \"env:BLANK\"\n",
+    );
+    let odd =
+        [("WITH_NEWLINE", format!("{SECRET}\r\n")), ("BLANK", format!(" {OLD}\n")), ("QUOTED", format!("'{KEY}'"))];
+    let daemon = Daemon::start(place.command().envs(odd.clone()));
+    let body = array("tall-heron-1", 0..1);
+    assert_eq!(cloud(&daemon).status(&body), 200);
+    assert_eq!(Sender::new(intake(&daemon), "/ingest/cloud", OLD).status(&body), 401);
+    assert_eq!(Sender::new(intake(&daemon), "/ingest/cloud", &format!(" {OLD}")).status(&body), 200);
+    let told = [
+        "source 'cloud': the secret env:BLANK has blanks around it",
+        "source 'polled': the secret env:BLANK has blanks around it",
+        "source 'cloud': the secret env:QUOTED has quotes around it",
+    ];
+    told.iter().for_each(|told| daemon.wait_for_words(told, 1));
+    let mut check = Command::new(env!("CARGO_BIN_EXE_storagewatch"));
+    let checked = check.arg("check").arg(&place.config).envs(odd).output().unwrap();
+    let err = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success() && told.iter().all(|told| err.contains(told)), "{err}");
+    let said = format!("{err}{}", daemon.stop());
+    assert!(!said.contains("WITH_NEWLINE") && [SECRET, OLD, KEY].iter().all(|secret| !said.contains(secret)), "{said}");
 }
 
 #[test]
