@@ -67,6 +67,9 @@ struct Place {
     cursor: Option<String>,
     /// What that entry is recognised by.
     last: Option<String>,
+    /// How many equal ones were read last.
+    #[serde(default)]
+    equal: Option<usize>,
     /// Whether it was asked for what it kept at the start: what it tells since is news.
     #[serde(default)]
     is_past_history: bool,
@@ -177,6 +180,7 @@ impl Poller {
                 start: now().0,
                 cursor: None,
                 last: None,
+                equal: None,
                 is_past_history: false,
             });
             // Kept at once: after a kill it is still this start from which on everything counts.
@@ -422,12 +426,16 @@ impl Poller {
         let Some(place) = &mut self.place else { return Err(End::Gone) };
         let was_past = std::mem::replace(&mut place.is_past_history, true) || place.last.is_some();
         let is_first = !was_past;
-        let last = answer.last();
+        let (last, equal) = answer.last().unzip();
+        // Equal entries may come in several answers.
+        let goes_on = !again && last == place.last && answer.is_of_one();
+        let before = if goes_on { place.equal } else { Some(0) };
         // Where the seam is seen, nothing is missing at it.
-        let has_seam = again && place.last.as_ref().is_some_and(|last| answer.drop_up_to(last));
+        let has_seam = again && place.last.as_ref().is_some_and(|last| answer.drop_up_to(last, place.equal));
         let is_whole = has_seam || (is_first && self.options.from_beginning);
         let may_miss = !is_whole && answer.is_full();
         place.last = last;
+        place.equal = before.zip(equal).map(|(before, equal)| before + equal);
         place.cursor = Some(answer.cursor.to_owned());
         // From the end, nothing is history: what was logged before and ends now belongs to what ends now.
         let history = if self.options.from_beginning { start } else { i64::MIN };

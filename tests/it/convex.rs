@@ -487,6 +487,29 @@ fn equal_lines_of_one_execution_are_as_many_events() {
 }
 
 #[test]
+fn entries_that_are_equal_to_the_last_one_that_was_read_are_new_over_a_kill() {
+    let backend = Backend::start();
+    let state = tempfile::tempdir().unwrap();
+    let mut daemon = start(&backend, Some(state.path()));
+    backend.access("direct");
+    daemon.wait_for_accesses("quiet-lemur", 1);
+    let mut logged = 1;
+    for times in 1..4 {
+        for _ in 0..times {
+            backend.same_again();
+            logged += 1;
+            daemon.wait_for_accesses("quiet-lemur", logged);
+        }
+        daemon.kill();
+        (0..times).for_each(|_| backend.same_again());
+        logged += times;
+        daemon = start(&backend, Some(state.path()));
+        daemon.wait_for_accesses("quiet-lemur", logged);
+    }
+    daemon.stop();
+}
+
+#[test]
 fn a_history_that_was_piped_in_before_counts_once() {
     let backend = Backend::start();
     let state = tempfile::tempdir().unwrap();

@@ -49,18 +49,33 @@ impl<'b> Answer<'b> {
         number(self.cursor) > number(asked)
     }
 
-    /// Leaves out the entries up to one that was seen before, if it is there.
-    pub(super) fn drop_up_to(&mut self, last: &str) -> bool {
+    /// Leaves out the entries up to one that was seen before, if it is there. Of equal ones that stand there as many are
+    /// left out as were seen; where that is not known, all.
+    pub(super) fn drop_up_to(&mut self, last: &str, seen: Option<usize>) -> bool {
         let known = self.entries.iter().rposition(|entry| fingerprint(entry) == last);
         if let Some(at) = known {
-            self.entries.drain(..=at);
+            let equal = self.equal_up_to(at);
+            self.entries.drain(..at + 1 - equal + seen.map_or(equal, |seen| seen.clamp(1, equal)));
         }
         known.is_some()
     }
 
-    /// What the last entry is recognised by.
-    pub(super) fn last(&self) -> Option<String> {
-        self.entries.last().map(|entry| fingerprint(entry))
+    /// What the last entry is recognised by, and how many equal ones stand at the end.
+    pub(super) fn last(&self) -> Option<(String, usize)> {
+        let at = self.entries.len().checked_sub(1)?;
+        Some((fingerprint(self.entries.get(at)?), self.equal_up_to(at)))
+    }
+
+    /// Whether all entries are equal.
+    pub(super) fn is_of_one(&self) -> bool {
+        self.entries.windows(2).all(|pair| matches!(pair, [a, b] if a.get() == b.get()))
+    }
+
+    /// How many equal entries in a row end with this one.
+    fn equal_up_to(&self, at: usize) -> usize {
+        let up_to = self.entries.get(..=at).unwrap_or_default();
+        let equal = up_to.iter().rev().take_while(|entry| up_to.last().is_some_and(|last| last.get() == entry.get()));
+        equal.count()
     }
 
     /// Whether there are as many completions as a backend keeps, so that others may have been lost before they were
@@ -156,11 +171,24 @@ mod tests {
         let mut answer = Answer::parse(body).unwrap();
         let first = fingerprint(answer.entries[0]);
         assert_eq!(answer.line(), "{\"entries\":[{\"a\":1},{\"a\": 2},{\"a\":3}],\"newCursor\":7.5}\n");
-        assert!(!answer.drop_up_to("none of them"));
-        assert!(answer.drop_up_to(&first));
+        assert!(!answer.drop_up_to("none of them", None));
+        assert!(answer.drop_up_to(&first, Some(1)));
         assert_eq!(answer.line(), "{\"entries\":[{\"a\": 2},{\"a\":3}],\"newCursor\":7.5}\n");
-        let last = answer.last().unwrap();
-        assert!(answer.drop_up_to(&last) && answer.is_empty() && answer.last().is_none());
+        let (last, equal) = answer.last().unwrap();
+        assert!(answer.drop_up_to(&last, None) && answer.is_empty() && answer.last().is_none() && equal == 1);
+    }
+
+    #[test]
+    fn of_equal_entries_as_many_are_left_out_as_were_seen() {
+        let body = "{\"entries\":[2,1,2,2,2,3],\"newCursor\":7.5}";
+        let twos = Answer::parse("{\"entries\":[2,2,2],\"newCursor\":7.5}").unwrap();
+        let (two, three) = twos.last().unwrap();
+        assert!(three == 3 && twos.is_of_one() && !Answer::parse(body).unwrap().is_of_one());
+        for (seen, left) in [(None, 1), (Some(0), 3), (Some(1), 3), (Some(2), 2), (Some(3), 1), (Some(9), 1)] {
+            let mut answer = Answer::parse(body).unwrap();
+            assert!(answer.drop_up_to(&two, seen));
+            assert_eq!(answer.entries.len(), left, "{seen:?}");
+        }
     }
 
     #[test]

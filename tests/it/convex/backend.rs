@@ -224,6 +224,16 @@ impl Backend {
         self.action(&[outcome]);
     }
 
+    /// What was logged last of an access, once more in the same bytes.
+    pub(crate) fn same_again(&self) {
+        let mut state = self.state();
+        let mut entry = state.ring.iter().rfind(|entry| !entry.is_completion).unwrap().clone();
+        entry.cursor = state.next_cursor();
+        state.ring.push_back(entry);
+        drop(state);
+        self.shared.1.notify_all();
+    }
+
     /// An action that logs several, each in an entry of its own, all within one millisecond and about one blob.
     pub(crate) fn action(&self, outcomes: &[&str]) {
         let mut state = self.state();
