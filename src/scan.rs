@@ -15,7 +15,7 @@ use needles::Needles;
 /// How long a line may be.
 pub const MAX_LINE: usize = 4 * 1024 * 1024;
 
-/// How long a line may be that holds many records: a JSON array, or an object that begins with one of [`BODY_KEYS`].
+/// How long a line may be that holds many records: a JSON array, a body of the log API, or an OpenTelemetry export.
 pub const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// The first key of a body of the log API, and that of an OpenTelemetry export.
