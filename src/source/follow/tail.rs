@@ -27,6 +27,9 @@ const LOOKED_AT: usize = 64 * 1024;
 /// How much of one file is read before the others have their turn.
 const TURN: u64 = 8 * 1024 * 1024;
 
+/// How much of it is read at least, also when it is told to stop: who is started and stopped in a loop must get on.
+const LEAST: u64 = 1024 * 1024;
+
 /// A file that was found to have grown so many times within this time is busy. Less often, the moments between a copy
 /// and a cut are too few for a write to fall into them.
 const BUSY: usize = 10;
@@ -414,7 +417,8 @@ impl Tail {
             open.scanner.scan(&window, collected);
             *buffer = window.into_buffer();
             open.mark = None;
-            if turn == Turn::Rewritten || stop.load(Ordering::Relaxed) {
+            let is_enough = open.splitter.offset() - began >= LEAST;
+            if turn == Turn::Rewritten || (is_enough && stop.load(Ordering::Relaxed)) {
                 break;
             }
         }

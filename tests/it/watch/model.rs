@@ -9,9 +9,13 @@ use std::path::Path;
 fn held(path: &Path, name: &str) -> Accesses {
     let mut held = Accesses::new();
     let mut texts = std::collections::BTreeMap::new();
-    for entry in std::fs::read_dir(path).unwrap() {
+    let entries = [path.to_owned(), path.join("kept")].map(|path| std::fs::read_dir(path).unwrap());
+    for entry in entries.into_iter().flatten() {
         // A link's target lies beside it.
         let path = entry.unwrap().path().canonicalize().unwrap();
+        if path.is_dir() {
+            continue;
+        }
         if path.extension().is_none_or(|extension| extension != "gz") {
             let mut text = String::new();
             std::fs::File::open(&path).unwrap().read_to_string(&mut text).unwrap();
