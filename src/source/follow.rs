@@ -22,7 +22,7 @@ use crate::config::DeploymentTemplate;
 use crate::config::survey::remedy;
 use crate::decode::Decoder;
 use crate::event::{Hosting, Timestamp};
-use crate::ledger::{Rotation, SourceState, written};
+use crate::ledger::{Rotation, SourceCounts, SourceState, written};
 use cursor::Cursor;
 use files::{Files, Look, own};
 use identity::Inode;
@@ -317,14 +317,15 @@ impl Follower {
         if old.may_go_back(&file).unwrap_or(false) && !self.has_copy(at) && self.tails[at].go_back(&file).is_ok() {
             let old = &self.tails[at];
             tracing::debug!("{}: was cut back to {}", old.cursor.path.display(), old.cursor.offset);
-            self.collected.counts.lost_bytes += unread;
-            self.collected.counts.possible_losses += 1;
+            lose(&mut self.collected.counts, &old.cursor.path, unread, true, "it was shortened");
             return None;
         }
         let old = &mut self.tails[at];
         tracing::debug!("{}: was cut, it was read up to {}", old.cursor.path.display(), old.cursor.offset);
         // What was written between the copy and the cut is in no file, and nobody can have seen it.
-        self.collected.counts.possible_losses += u64::from(old.is_busy(clock));
+        let is_busy = old.is_busy(clock);
+        let why = "it was cut while it was written to all the time; what comes between a copy and a cut is in neither";
+        lose(&mut self.collected.counts, &old.cursor.path, 0, is_busy, why);
         let inode = old.cursor.inode?;
         let mut cursor = Cursor::new(old.cursor.path.clone(), old.cursor.base.clone(), inode, Vec::new());
         (cursor.written, cursor.heir_of) = (old.cursor.written, Some(old.id));
@@ -393,14 +394,15 @@ impl Follower {
         let counts = &mut self.collected.counts;
         self.tails.retain_mut(|tail| {
             if tail.gone_since().is_some_and(|since| clock.duration_since(since) > COPY) {
-                counts.lost_bytes += tail.lag();
+                let was_cut = tail.cut.take().is_some();
+                let has_vanished = !was_cut && tail.unseen_end && is_gone(&tail.cursor.base, tail.cursor.inode);
+                let why =
+                    if was_cut { "it was cut, and no copy was found" } else { "it is gone, and no copy was found" };
+                lose(counts, &tail.cursor.path, tail.lag(), was_cut || has_vanished, why);
                 tail.cursor.size = tail.cursor.place();
-                let has_vanished = tail.unseen_end && is_gone(&tail.cursor.base, tail.cursor.inode);
-                if tail.cut.take().is_some() {
-                    counts.possible_losses += 1;
+                if was_cut {
                     tail.missing = Some(clock);
                 } else if has_vanished {
-                    counts.possible_losses += 1;
                     (tail.unseen_end, tail.cursor.written, tail.changed) = (false, false, true);
                 }
             }
@@ -446,6 +448,17 @@ impl Follower {
             tracing::warn!("{}: {why}", path.display());
             self.problems.insert(path.to_owned(), why);
         }
+    }
+}
+
+/// Counts what is lost of a file, or may be, and says why.
+fn lose(counts: &mut SourceCounts, path: &Path, bytes: u64, may_be_more: bool, why: &str) {
+    counts.lost_bytes += bytes;
+    counts.possible_losses += u64::from(may_be_more);
+    match (bytes, may_be_more) {
+        (0, false) => {}
+        (0, true) => tracing::warn!("{}: something may be lost: {why}", path.display()),
+        (bytes, _) => tracing::warn!("{}: {bytes} bytes that were there are lost: {why}", path.display()),
     }
 }
 

@@ -39,8 +39,8 @@ pub(super) type Before = Option<(u64, Vec<u8>)>;
 
 /// A file that is met.
 pub(super) struct Met<'a> {
-    entry: &'a Entry,
-    compressed: bool,
+    pub(super) entry: &'a Entry,
+    pub(super) compressed: bool,
     /// What was looked up before: each place of a compressed file costs unpacking all that stands before it.
     known: HashMap<u64, Before>,
     budget: u64,

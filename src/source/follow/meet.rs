@@ -1,11 +1,11 @@
 //! Tells files apart whose inodes are new: the copy of a known one, where reading goes on, or another file.
 
-use super::Follower;
 use super::compare::{Likeness, Met};
 use super::cursor::{Cursor, Rest};
 use super::files::Entry;
 use super::identity::{HEAD, Print, agree, head_of, is_distinctive, open_same, read_at};
 use super::tail::{Tail, print_at};
+use super::{Follower, lose};
 use crate::source::saved::decompressed;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -19,6 +19,9 @@ const RELATIVES: usize = 64;
 
 /// How many bytes two files of one directory must begin with alike to be compared whatever their names.
 const NEIGHBOURS: usize = 64;
+
+/// So much is looked at at once of a file's end.
+const CHUNK: u64 = 64 * 1024;
 
 /// A directory, and a file's beginning.
 pub(super) type Neighbourhood = (PathBuf, Vec<u8>);
@@ -41,15 +44,15 @@ impl Follower {
         if !is_first {
             let relatives = self.relatives(entry, &head);
             let mut met = Met::new(entry, compressed);
-            if self.is_adopted(&relatives, &mut met, entry, (compressed, true), clock)? {
+            if self.is_adopted(&relatives, &mut met, true, clock)? {
                 return Ok(());
             }
-            if telling && self.is_copy(&relatives, &mut met, entry, compressed, &head)? {
+            if telling && self.is_copy(&relatives, &mut met, &head)? {
                 tracing::debug!("{}: a copy", entry.path.display());
                 self.copies.insert(entry.inode, entry.look());
                 return Ok(());
             }
-            if !telling && !entry.is_base && !self.is_another(&relatives, &mut met, entry, &head)? {
+            if !telling && !entry.is_base && !self.is_another(&relatives, &mut met, &head)? {
                 return Ok(());
             }
         }
@@ -121,7 +124,7 @@ impl Follower {
         }
         let (head, compressed) = head_of(&entry.path, entry.inode)?;
         let relatives = self.relatives(entry, &head);
-        self.is_adopted(&relatives, &mut Met::new(entry, compressed), entry, (compressed, false), clock)
+        self.is_adopted(&relatives, &mut Met::new(entry, compressed), false, clock)
     }
 
     /// Goes on in a file that holds what was cut, or is gone. `may_doubt` says whether that need not be certain.
@@ -129,17 +132,17 @@ impl Follower {
         &mut self,
         relatives: &[usize],
         met: &mut Met<'_>,
-        entry: &Entry,
-        (compressed, may_doubt): (bool, bool),
+        may_doubt: bool,
         clock: Instant,
     ) -> io::Result<bool> {
+        let (entry, compressed) = (met.entry, met.compressed);
         let mut homeless = Vec::new();
         for &at in relatives {
             let tail = &self.tails[at];
             if tail.cursor.inode.is_some() && tail.missing.is_none() {
                 continue;
             }
-            if compressed && !tail.is_open() && self.move_into_archive(at, met, entry)? {
+            if compressed && !tail.is_open() && self.move_into_archive(at, met)? {
                 return Ok(true);
             }
             let tail = &self.tails[at];
@@ -173,9 +176,8 @@ impl Follower {
             }
             if tail.adopt(entry, compressed, clock)? {
                 tracing::debug!("{}: holds what was read up to {}", entry.path.display(), tail.cursor.offset);
-                let counts = &mut self.collected.counts;
-                counts.lost_bytes += std::mem::take(&mut tail.lost);
-                counts.possible_losses += u64::from(std::mem::take(&mut tail.possibly_lost));
+                let (lost, possibly_lost) = (std::mem::take(&mut tail.lost), std::mem::take(&mut tail.possibly_lost));
+                lose(&mut self.collected.counts, &entry.path, lost, possibly_lost, "it is a copy that holds less");
                 if compressed {
                     tail.cursor.rest = Rest::End;
                     self.unpack(at, entry);
@@ -187,7 +189,7 @@ impl Follower {
     }
 
     /// Remembers, of a file of which more was read than was in it when its archive was made, the archive.
-    fn move_into_archive(&mut self, at: usize, met: &mut Met<'_>, entry: &Entry) -> io::Result<bool> {
+    fn move_into_archive(&mut self, at: usize, met: &mut Met<'_>) -> io::Result<bool> {
         let cursor = &self.tails[at].cursor;
         let Some((end, print)) =
             cursor.archive.clone().filter(|(end, print)| *end < cursor.place() && print.fits(*end))
@@ -196,21 +198,15 @@ impl Follower {
         };
         let holds = met.before(end + 1)?.is_some_and(|(there, before)| there == end && print.ends(&before));
         if holds {
-            tracing::debug!("{}: the archive of a file that is gone", entry.path.display());
-            self.tails[at].move_into_archive(entry, end, print);
+            tracing::debug!("{}: the archive of a file that is gone", met.entry.path.display());
+            self.tails[at].move_into_archive(met.entry, end, print);
         }
         Ok(holds)
     }
 
     /// Whether a file is the copy of one that is there.
-    fn is_copy(
-        &self,
-        relatives: &[usize],
-        met: &mut Met<'_>,
-        entry: &Entry,
-        compressed: bool,
-        head: &[u8],
-    ) -> io::Result<bool> {
+    fn is_copy(&self, relatives: &[usize], met: &mut Met<'_>, head: &[u8]) -> io::Result<bool> {
+        let (entry, compressed) = (met.entry, met.compressed);
         let is_written = entry.is_base && !compressed;
         if is_written && head.len() < NEIGHBOURS {
             return Ok(false);
@@ -258,13 +254,14 @@ impl Follower {
 
     /// Whether a rotated file whose beginning tells nothing is none that is known: unless it is long enough to be told
     /// from all of them, it is a copy as long as the file under the name is the same.
-    fn is_another(&self, relatives: &[usize], met: &mut Met<'_>, entry: &Entry, head: &[u8]) -> io::Result<bool> {
+    fn is_another(&self, relatives: &[usize], met: &mut Met<'_>, head: &[u8]) -> io::Result<bool> {
+        let base = &met.entry.base;
         let mut told_apart = head.len() == HEAD && !relatives.is_empty();
         for &at in relatives {
             told_apart = told_apart && met.likeness(&self.tails[at])? == Likeness::Other;
         }
-        let written = self.family(&entry.base).any(|tail| tail.was_base);
-        let renamed = self.family(&entry.base).any(|tail| tail.was_base && !tail.is_base);
+        let written = self.family(base).any(|tail| tail.was_base);
+        let renamed = self.family(base).any(|tail| tail.was_base && !tail.is_base);
         Ok(told_apart || !written || renamed)
     }
 
@@ -325,9 +322,17 @@ fn has_archive_name(path: &Path) -> bool {
 
 /// Where the last line begins that has no newline yet.
 fn last_line(file: &File, size: u64) -> io::Result<u64> {
-    let start = size.saturating_sub(64 * 1024);
-    let mut bytes = Vec::new();
-    read_at(file, start, (size - start) as usize, &mut bytes)?;
+    let (mut size, mut bytes) = (size, Vec::new());
+    let start = loop {
+        let start = size.saturating_sub(CHUNK);
+        bytes.clear();
+        read_at(file, start, (size - start) as usize, &mut bytes)?;
+        // Room that was made ahead.
+        if start == 0 || !bytes.iter().all(|b| *b == 0) {
+            break start;
+        }
+        size = start;
+    };
     Ok(match memchr::memrchr(b'\n', &bytes) {
         Some(newline) => start + newline as u64 + 1,
         None if start == 0 => 0,

@@ -216,3 +216,20 @@ fn a_writer_may_make_room_ahead() {
         assert_eq!((bench.possible, bench.rotations), (0, [1, 0, 0]));
     }
 }
+
+#[test]
+fn what_was_written_before_the_first_look_ends_where_the_room_begins_that_was_made_ahead() {
+    for room in [900, 1024 * 1024] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut bench = Bench::of(directory, &["app.log"]);
+        bench.write("app.log", 3);
+        let file = OpenOptions::new().write(true).open(bench.path("app.log")).unwrap();
+        let end = file.metadata().unwrap().len();
+        file.set_len(end + room).unwrap();
+        bench.turn();
+        let line = bench.line();
+        file.write_all_at(line.as_bytes(), end).unwrap();
+        bench.turn();
+        assert_eq!(bench.found, [4], "{room}");
+    }
+}

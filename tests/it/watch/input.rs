@@ -283,3 +283,18 @@ fn more_files_are_followed_than_may_be_open_at_first() {
     let said = daemon.stop();
     assert!(!said.contains("too many open files") && !said.contains("Too many open files"), "{said}");
 }
+
+#[test]
+fn of_what_may_be_lost_the_file_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    let log = root.path().join("app.log");
+    fs::write(&log, "").unwrap();
+    let mut daemon = Daemon::start(daemon::command().arg(&log).args(["--listen", "127.0.0.1:0"]));
+    daemon.wait_until_ready();
+    append(&log, "tall-newt-1", 0..3);
+    daemon.wait_for_accesses("tall-newt-1", 3);
+    let file = fs::File::options().write(true).open(&log).unwrap();
+    file.set_len(file.metadata().unwrap().len() * 2 / 3).unwrap();
+    daemon.wait_for_words(&format!("{}: something may be lost: it was shortened", log.display()), 1);
+    daemon.stop();
+}
