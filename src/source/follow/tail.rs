@@ -1,11 +1,13 @@
 //! One file that is followed: opened, read on, and put away again.
 
+mod moves;
+
 use super::super::Found;
 use super::super::collect::Collected;
 use super::archive::Unpacking;
 use super::cursor::{Cursor, Rest};
-use super::files::{Entry, Look};
-use super::identity::{HEAD, Print, RECENT, agree, is_distinctive, open_same, read_at, without_padding};
+use super::files::Look;
+use super::identity::{HEAD, Print, RECENT, read_at, without_padding};
 use super::reader::Reader;
 use crate::decode::{Decoder, first_origin};
 use crate::event::{Outcome, PHRASE};
@@ -120,79 +122,10 @@ impl Tail {
         }
     }
 
-    /// The file under its inode is another one now: what this one held can only be in a copy.
-    pub(super) fn orphan(&mut self, clock: Instant) {
-        self.close();
-        (self.cursor.inode, self.cursor.written) = (None, false);
-        (self.is_base, self.was_base) = (false, false);
-        self.cut = Some(clock);
-        // Nothing was ever seen in it.
-        self.forgotten = self.cursor.head.is_empty() && self.cursor.offset == 0;
-        self.changed = true;
-    }
-
-    /// Nothing is to be kept of it.
-    pub(super) fn forget(&mut self) {
-        self.close();
-        self.cursor.inode = None;
-        (self.forgotten, self.changed) = (true, true);
-    }
-
     /// Whether it is written to so often that something may well have come between a copy of it and a cut.
     pub(super) fn is_busy(&self, clock: Instant) -> bool {
         let since = self.growths.front().filter(|_| self.growths.len() == BUSY);
         since.is_some_and(|since| clock.duration_since(*since) <= BUSY_WITHIN)
-    }
-
-    /// Takes a file for the copy of this one, if it is; then reading goes on there.
-    pub(super) fn adopt(&mut self, entry: &Entry, compressed: bool, clock: Instant) -> io::Result<bool> {
-        if !compressed {
-            let file = open_same(&entry.path, entry.inode)?;
-            let size = file.metadata()?.len();
-            if size < self.cursor.place() {
-                // What is written anew, and what was deleted, may begin alike.
-                if self.cursor.inode.is_some() || self.missing.is_some() || entry.is_base {
-                    return Ok(false);
-                }
-                // More was written and read after the copy was made, and then perhaps still more.
-                self.possibly_lost = true;
-                self.cursor.carried.clear();
-                self.cursor.offset = size;
-                self.cursor.print = print_at(&file, size)?;
-                self.cursor.head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-            } else if self.cursor.is_surely_in(&file)? {
-                self.lost = self.cursor.size.saturating_sub(size);
-                // More may have been seen of a line that was begun than was copied.
-                self.cursor.head.truncate(usize::try_from(size).unwrap_or(usize::MAX));
-                self.close();
-                self.open(file);
-            } else {
-                return Ok(false);
-            }
-            self.cursor.size = size;
-        }
-        self.cursor.inode = Some(entry.inode);
-        self.cursor.path.clone_from(&entry.path);
-        self.cursor.compressed = compressed;
-        self.asleep = false;
-        (self.cursor.written, self.cursor.archive) = (entry.is_base, None);
-        (self.missing, self.unseen_end) = (None, false);
-        (self.cut, self.checked, self.changed) = (None, Some(entry.look()), true);
-        self.grown = clock;
-        self.seen = None;
-        Ok(true)
-    }
-
-    /// Remembers the archive that was made of this file up to a place, instead of the file.
-    pub(super) fn move_into_archive(&mut self, entry: &Entry, end: u64, print: Print) {
-        let cursor = &mut self.cursor;
-        (cursor.inode, cursor.archive, cursor.compressed) = (Some(entry.inode), None, true);
-        cursor.path.clone_from(&entry.path);
-        cursor.carried.clear();
-        (cursor.offset, cursor.print) = (end, print);
-        (cursor.rest, cursor.open, cursor.written) = (Rest::None, None, false);
-        (self.missing, self.unseen_end) = (None, false);
-        (self.checked, self.changed) = (Some(entry.look()), true);
     }
 
     /// Finds out whose the file's first record is, although it is not counted.
@@ -224,21 +157,6 @@ impl Tail {
             let _ = self.look_again();
         }
         last != Some(now) || metadata.len() > self.read_to()
-    }
-
-    /// Whether the file is found to be another one than was read, if it has changed since it was looked at last.
-    pub(super) fn is_cut(&mut self) -> bool {
-        let Some(metadata) = self.file().and_then(|file| file.metadata().ok()) else { return false };
-        let now = (metadata.len(), metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH));
-        if self.seen == Some(now) {
-            return false;
-        }
-        let begins_anew = self.open.as_ref().is_some_and(|open| self.begins_anew(open).unwrap_or(false));
-        begins_anew
-            || self.open.as_mut().is_some_and(|open| {
-                let reader = open.splitter.reader();
-                reader.look_again().is_ok() && reader.rewritten
-            })
     }
 
     /// Whether nothing was read of it yet, now or before.
@@ -289,45 +207,6 @@ impl Tail {
         (self.asleep, self.changed) = (true, true);
     }
 
-    /// Whether a file holds a part of what was read, as far as that can be told.
-    pub(super) fn may_go_back(&self, file: &File) -> io::Result<bool> {
-        let size = file.metadata()?.len();
-        if size == 0 || size >= self.cursor.place() || !self.cursor.carried.is_empty() {
-            return Ok(false);
-        }
-        let mut head = Vec::new();
-        read_at(file, 0, HEAD, &mut head)?;
-        let common = &head[..head.len().min(self.cursor.head.len())];
-        // A line that is only begun may be any that begins like the one that was there.
-        let lines = &common[..memchr::memrchr(b'\n', common).map_or(0, |newline| newline + 1)];
-        if !is_distinctive(lines) || !agree(&head, &self.cursor.head) {
-            return Ok(false);
-        }
-        // What is still kept of what was read tells for certain.
-        let Some(open) = &self.open else { return Ok(true) };
-        let kept = [open.splitter.before(), open.splitter.partial()].concat();
-        let from = self.read_to().saturating_sub(kept.len() as u64);
-        let start = size.saturating_sub(RECENT as u64).max(from);
-        let (Some(first), Some(last)) = (start.checked_sub(from), size.checked_sub(start)) else { return Ok(true) };
-        let mut there = Vec::new();
-        read_at(file, start, last as usize, &mut there)?;
-        Ok(kept.get(first as usize..(first + last) as usize).is_none_or(|kept| kept == there))
-    }
-
-    /// Goes back to the end of a file that was cut to a part of what was read.
-    pub(super) fn go_back(&mut self, file: &File) -> io::Result<()> {
-        let size = file.metadata()?.len();
-        let print = print_at(file, size)?;
-        self.open = None;
-        self.cursor.head.truncate(size as usize);
-        (self.cursor.open, self.cursor.offset, self.cursor.settled) = (None, size, size);
-        (self.cursor.size, self.cursor.print) = (size, print);
-        self.cursor.history = self.cursor.history.min(size);
-        self.open(file.try_clone()?);
-        (self.seen, self.changed) = (None, true);
-        Ok(())
-    }
-
     /// Whether a record may yet have to be closed.
     pub(super) fn has_open_record(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.scanner.is_open() && self.cursor.offset > 0)
@@ -362,16 +241,6 @@ impl Tail {
             self.cursor.head = head;
             self.changed = true;
         }
-    }
-
-    /// Whether a file of which nothing was read yet has another beginning than it had.
-    fn begins_anew(&self, open: &Open) -> io::Result<bool> {
-        if open.splitter.reader_ref().place() > 0 || self.cursor.head.is_empty() {
-            return Ok(false);
-        }
-        let mut head = Vec::new();
-        read_at(open.splitter.reader_ref().file(), 0, self.cursor.head.len(), &mut head)?;
-        Ok(head != self.cursor.head)
     }
 
     /// Bytes that are there and were not counted.
